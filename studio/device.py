@@ -1,0 +1,90 @@
+"""Which device computes, and in which number format: the one place that decides.
+
+Small on purpose: everything that knows CUDA by name for choosing lies here. Reading temperatures
+and memory through NVML is `studio/hardware/`.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import torch
+
+Kind = Literal["cuda", "mps", "cpu"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """The device that trains and answers. `fast_dtype` is what it computes fastest in."""
+
+    kind: Kind
+    name: str
+    fast_dtype: Literal["bfloat16", "float16", "float32"]
+    total_bytes: int
+
+    @property
+    def torch_name(self) -> str:
+        """As torch spells it."""
+        return "cuda:0" if self.kind == "cuda" else self.kind
+
+
+@functools.cache
+def pick_device() -> Device:
+    """The first CUDA GPU, else Apple's, else the CPU. Imports torch."""
+    import torch
+
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        # bf16 arithmetic came with compute capability 8.0 (Ampere); before, it is emulated.
+        fast: Literal["bfloat16", "float16"] = "bfloat16" if properties.major >= 8 else "float16"
+        return Device("cuda", properties.name, fast, properties.total_memory)
+    import psutil
+
+    memory = psutil.virtual_memory().total
+    if torch.backends.mps.is_available():
+        return Device("mps", "Apple GPU", "float16", memory)
+    return Device("cpu", "CPU", "bfloat16" if cpu_is_fast_in_bfloat16() else "float32", memory)
+
+
+def cpu_is_fast_in_bfloat16() -> bool:
+    """True where the processor multiplies bfloat16 matrices itself (AMX or AVX-512 BF16)."""
+    import torch
+
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+
+
+def resolve_dtype(name: str, device: Device) -> torch.dtype:
+    """A recipe's dtype as torch's; auto is the device's fast one."""
+    import torch
+
+    found: torch.dtype = getattr(torch, device.fast_dtype if name == "auto" else name)
+    return found
+
+
+def free_device_bytes(device: Device) -> int:
+    """Memory that a new program could take on `device` right now, in bytes."""
+    if device.kind == "cuda":
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(0)
+        return int(free)
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def release_memory(device: Device) -> None:
+    """Give cached memory back after models were dropped."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if device.kind == "cuda":
+        torch.cuda.empty_cache()
+    elif device.kind == "mps":
+        torch.mps.empty_cache()

@@ -1,0 +1,125 @@
+"""Writing files so that a crash, a full disk, or a second program never leaves half of one.
+
+Everything is written beside its final name, flushed to disk, and renamed into place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from studio.errors import DiskError
+
+PARTIAL = ".partial-"
+"""Prefix of names that are still being written; a leftover one may be deleted."""
+
+_WINDOWS_RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)),
+                     *(f"lpt{n}" for n in range(1, 10))}
+
+
+def write_text_safely(path: Path, text: str) -> None:
+    """Replace `path` with UTF-8 `text`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = _beside(path)
+    try:
+        with beside.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json_safely(path: Path, value: Any) -> None:
+    """Replace `path` with `value` as indented JSON, whole or not at all."""
+    write_text_safely(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def folder_written_whole(final: Path) -> Iterator[Path]:
+    """Gives an empty folder beside `final`; renames it to `final` if the block ends well.
+
+    An existing `final` is replaced. On an error nothing is left under either name.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    beside = _beside(final)
+    beside.mkdir()
+    try:
+        yield beside
+        sync_tree(beside)
+        replace_folder(beside, final)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def replace_folder(beside: Path, final: Path) -> None:
+    """Rename `beside` to `final`; what stood there is moved away first and deleted after."""
+    old = None
+    if final.exists():
+        old = _beside(final)
+        final.replace(old)
+    beside.replace(final)
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file below `folder` to disk."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{PARTIAL}{path.name}-{uuid.uuid4().hex[:8]}")
+
+
+def folder_bytes(folder: Path) -> int:
+    """Size of all files below `folder`, in bytes."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def free_bytes(where: Path) -> int:
+    """Free disk space at `where`, which need not exist yet, in bytes."""
+    existing = where
+    while not existing.exists():
+        existing = existing.parent
+    return shutil.disk_usage(existing).free
+
+
+def require_free_bytes(where: Path, needed_bytes: int, what: str) -> None:
+    """Raise DiskError unless `needed_bytes` (and a tenth more) are free at `where`."""
+    free = free_bytes(where)
+    wanted = int(needed_bytes * 1.1)
+    if free < wanted:
+        raise DiskError(
+            f"{what} needs {readable_bytes(wanted)}, but only {readable_bytes(free)} are free "
+            f"at {where}.",
+            "Free some space there, or start the studio with --home on a larger disk.",
+        )
+
+
+def readable_bytes(count: float) -> str:
+    """1536 -> '1.5 KB'. Decimal units, as disks and file managers show them."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def safe_name(text: str, fallback: str = "run") -> str:
+    """A name that is a single valid file name on Windows, Linux, and macOS."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text.strip()).strip("-. ")[:80].rstrip(". ")
+    if not name:
+        return fallback
+    return f"{name}-1" if name.split(".")[0].lower() in _WINDOWS_RESERVED else name

@@ -1,0 +1,22 @@
+"""The Recipe: the only description of a run, and the only home of defaults, ranges and help.
+
+Forms, the command line, YAML files, and exported scripts are made from these fields.
+"""
+
+from studio.recipe.fields import Adapter, Data, Model, Recipe, Training
+from studio.recipe.form import FormField, form_fields
+from studio.recipe.yaml_io import load_recipe, parse_recipe, recipe_to_yaml, save_recipe
+
+__all__ = [
+    "Adapter",
+    "Data",
+    "FormField",
+    "Model",
+    "Recipe",
+    "Training",
+    "form_fields",
+    "load_recipe",
+    "parse_recipe",
+    "recipe_to_yaml",
+    "save_recipe",
+]

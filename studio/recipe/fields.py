@@ -1,0 +1,262 @@
+"""The fields of a Recipe: name, default, allowed range, label and help, each written once.
+
+Holds no logic beyond checks that need several fields. Reading YAML is in `yaml_io.py`,
+turning mistakes into sentences in `report.py`, describing fields to a form in `form.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+DataFormat = Literal["auto", "alpaca", "prompt_completion", "messages", "sharegpt", "text"]
+STARTER = "starter"
+"""The `source` that means the model or the data that comes with the studio."""
+
+
+def setting(
+    default: Any, label: str, help: str, *, rare: bool = False, step: float | None = None,
+    top: float | None = None, **limits: Any,
+) -> Any:
+    """A field with what a form needs: `rare` settings are folded away, `top` ends a slider."""
+    extra: dict[str, Any] = {"rare": rare, "step": step, "top": top}
+    return Field(default, title=label, description=help, json_schema_extra=extra, **limits)
+
+
+class Part(BaseModel):
+    """A part of a recipe: unknown keys are mistakes, and nothing changes after it is made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Model(Part):
+    """The base model."""
+
+    source: str = setting(
+        STARTER, "Base model",
+        "'starter', a Hugging Face id such as Qwen/Qwen3-0.6B, or a folder on this PC.",
+        min_length=1,
+    )
+    revision: str | None = setting(
+        None, "Revision", "Branch, tag or commit on the Hub. Empty takes the newest.", rare=True
+    )
+    quantization: Literal["none", "8bit", "4bit"] = setting(
+        "none", "Quantization",
+        "4bit (QLoRA, NF4) holds the frozen base in a quarter of the memory; 8bit in half.",
+    )
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = setting(
+        "auto", "Number format",
+        "Of the base weights and the arithmetic. auto takes what this hardware is fast at.",
+        rare=True,
+    )
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = setting(
+        "auto", "Attention", "Attention implementation. auto takes the fastest that is installed.",
+        rare=True,
+    )
+    trust_remote_code: bool = setting(
+        False, "Run the model's own code",
+        "Lets Python code from the model's repository run on this PC. Only for authors you trust.",
+        rare=True,
+    )
+
+
+class Data(Part):
+    """What the model is taught, and how it is turned into tokens."""
+
+    source: str = setting(
+        STARTER, "Data", "'starter', a file (JSONL, JSON, CSV, Parquet), or a Hugging Face id.",
+        min_length=1,
+    )
+    split: str = setting("train", "Split", "Which split of a Hub dataset to read.", rare=True,
+                         min_length=1)
+    format: DataFormat = setting(
+        "auto", "Format", "The shape of a record. auto looks at the records and says what it saw."
+    )
+    columns: dict[str, str] = setting(
+        {}, "Columns",
+        "Which column plays which part, where names are unusual: prompt: question, "
+        "completion: answer.", rare=True,
+    )
+    template: Literal["auto", "chatml", "alpaca"] = setting(
+        "auto", "Chat template",
+        "How turns become text. auto takes the model's own, or ChatML where it has none.",
+    )
+    loss_on: Literal["responses", "all"] = setting(
+        "responses", "Learn from",
+        "responses: only the answers count in the loss. all: prompts are learned too.",
+    )
+    max_length: int = setting(
+        1024, "Maximum length", "Tokens per example; what is longer is cut at the end.",
+        ge=8, le=1_048_576, step=64, top=8192,
+    )
+    packing: bool = setting(
+        False, "Packing", "Joins short examples into full rows, which wastes no padding."
+    )
+    eval_fraction: float = setting(
+        0.05, "Held-out part", "Share of the examples kept aside to measure the loss on.",
+        ge=0, le=0.5, step=0.01, top=0.5,
+    )
+    seed: int = setting(42, "Shuffle seed", "Decides the split and the order.", rare=True, ge=0,
+                        le=2**32 - 1)
+
+
+class Adapter(Part):
+    """What is trained on top of the base."""
+
+    method: Literal["lora", "none"] = setting(
+        "lora", "Method",
+        "lora trains small matrices beside the frozen base; none trains every weight.",
+    )
+    rank: int = setting(
+        16, "Rank", "Width of the adapter. More learns more and costs more memory.",
+        ge=1, le=1024, step=1, top=256,
+    )
+    alpha: float = setting(
+        32, "Alpha", "Strength: the update is scaled by alpha / rank. Twice the rank is usual.",
+        gt=0, le=4096, step=1, top=512,
+    )
+    dropout: float = setting(
+        0.0, "Dropout", "Share of adapter inputs dropped while training, against overfitting.",
+        ge=0, lt=1, step=0.01, top=0.5,
+    )
+    targets: Literal["attention", "all-linear"] | list[str] = setting(
+        "all-linear", "Target modules",
+        "attention: query, key, value and output projections. all-linear: every linear layer "
+        "but the head. Or names such as q_proj, v_proj.",
+    )
+    bias: Literal["none", "all", "lora_only"] = setting(
+        "none", "Train biases", "Which bias terms are trained along.", rare=True
+    )
+    use_rslora: bool = setting(
+        False, "Rank-stabilised (rsLoRA)", "Scales by alpha / sqrt(rank): steadier at high rank.",
+        rare=True,
+    )
+    use_dora: bool = setting(
+        False, "Weight-decomposed (DoRA)", "Learns size and direction apart: better at low rank, "
+        "slower.", rare=True,
+    )
+    modules_to_save: list[str] = setting(
+        [], "Modules trained in full", "Such as embed_tokens, lm_head, when new tokens are taught.",
+        rare=True,
+    )
+
+    @field_validator("targets")
+    @classmethod
+    def _targets_named(cls, value: Any) -> Any:
+        if isinstance(value, list) and not [name for name in value if name.strip()]:
+            raise ValueError("name at least one module, or use attention or all-linear")
+        return value
+
+
+class Training(Part):
+    """How long, how fast, and how carefully."""
+
+    method: Literal["sft"] = setting(
+        "sft", "Training method", "sft: supervised fine-tuning on examples."
+    )
+    epochs: float = setting(1.0, "Epochs", "Passes over the data.", gt=0, le=1000, step=0.5, top=10)
+    max_steps: int = setting(
+        0, "Maximum steps", "Ends the run after so many optimizer steps. 0: as the epochs say.",
+        ge=0, step=10, top=2000,
+    )
+    batch_size: int = setting(
+        4, "Micro-batch", "Examples computed at once. The first to lower when memory is short.",
+        ge=1, le=4096, step=1, top=64,
+    )
+    gradient_accumulation: int = setting(
+        4, "Gradient accumulation",
+        "Micro-batches per optimizer step; micro-batch times this is the effective batch.",
+        ge=1, le=4096, step=1, top=64,
+    )
+    learning_rate: float = setting(
+        2e-4, "Learning rate", "Size of each step. 2e-4 is usual for LoRA, 2e-5 for all weights.",
+        gt=0, le=1,
+    )
+    scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup"] = setting(
+        "cosine", "Schedule", "How the learning rate falls over the run."
+    )
+    warmup_ratio: float = setting(
+        0.03, "Warm-up", "Share of the steps in which the learning rate rises from zero.",
+        ge=0, lt=1, step=0.01, top=0.3,
+    )
+    weight_decay: float = setting(0.0, "Weight decay", "Pull of the weights towards zero.",
+                                  rare=True, ge=0, le=1, step=0.01, top=0.3)
+    optimizer: Literal["adamw_torch", "adamw_8bit", "paged_adamw_8bit", "adafactor"] = setting(
+        "adamw_torch", "Optimizer",
+        "The 8-bit ones (bitsandbytes) need a quarter of the optimizer memory; paged ones "
+        "survive short peaks.", rare=True,
+    )
+    max_grad_norm: float = setting(
+        1.0, "Gradient clipping", "Longer gradients are cut to this norm. 0: never.", rare=True,
+        ge=0, le=1000, step=0.1, top=10,
+    )
+    gradient_checkpointing: bool | Literal["auto"] = setting(
+        "auto", "Gradient checkpointing",
+        "Saves memory by computing activations twice. auto: only when memory asks for it.",
+    )
+    logging_steps: int = setting(1, "Log every", "Optimizer steps between two points of the plot.",
+                                 rare=True, ge=1, step=1, top=100)
+    eval_steps: int = setting(
+        0, "Evaluate every", "Optimizer steps between evaluations. 0: at the end only.",
+        rare=True, ge=0, step=10, top=1000,
+    )
+    save_steps: int = setting(
+        100, "Checkpoint every", "Optimizer steps between checkpoints. 0: at the end only.",
+        rare=True, ge=0, step=10, top=1000,
+    )
+    save_total_limit: int = setting(2, "Checkpoints kept", "Older ones are deleted.", rare=True,
+                                    ge=1, le=1000, step=1, top=20)
+    seed: int = setting(42, "Training seed", "Decides adapter start values and dropout.", rare=True,
+                        ge=0, le=2**32 - 1)
+
+    @field_validator("max_steps", mode="before")
+    @classmethod
+    def _no_limit_spellings(cls, value: Any) -> Any:
+        return 0 if value in (None, -1) else value
+
+    @property
+    def effective_batch_size(self) -> int:
+        """Examples per optimizer step."""
+        return self.batch_size * self.gradient_accumulation
+
+
+class Recipe(Part):
+    """One run, wholly described. Frozen: change it with `with_values`."""
+
+    model: Annotated[Model, Field(title="Model")] = Model()
+    data: Annotated[Data, Field(title="Data")] = Data()
+    adapter: Annotated[Adapter, Field(title="Adapter")] = Adapter()
+    training: Annotated[Training, Field(title="Training")] = Training()
+
+    @model_validator(mode="after")
+    def _combinations(self) -> Recipe:
+        if self.adapter.method == "none" and self.model.quantization != "none":
+            raise ValueError(
+                f"model.quantization is {self.model.quantization}, but adapter.method none trains "
+                "every weight, and quantised weights cannot be trained: use adapter.method lora, "
+                "or model.quantization none"
+            )
+        if self.training.eval_steps and not self.data.eval_fraction:
+            raise ValueError(
+                f"training.eval_steps is {self.training.eval_steps}, but data.eval_fraction 0 "
+                "keeps nothing to evaluate on: set data.eval_fraction above 0, or "
+                "training.eval_steps 0"
+            )
+        return self
+
+    def with_values(self, values: dict[str, Any]) -> Recipe:
+        """A new recipe with dotted keys replaced: `{"adapter.rank": 8}`.
+
+        Raises RecipeError naming every unknown key and value that is not allowed.
+        """
+        from studio.recipe.yaml_io import parse_recipe
+
+        tree = self.model_dump(mode="json")
+        for dotted, value in values.items():
+            section, _, name = dotted.partition(".")
+            if isinstance(tree.get(section), dict) and name:
+                tree[section][name] = value
+            else:
+                tree[dotted] = value
+        return parse_recipe(tree)

@@ -1,0 +1,98 @@
+"""Where the studio lives on this PC and how it may talk to the world.
+
+The only reader of the environment: home folder, offline mode, and the Hub token come from here
+and nowhere else. Does not create the model, run, or export folders' contents; it only names
+them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+HOME_VARIABLE = "ADAPTER_STUDIO_HOME"
+OFFLINE_VARIABLE = "ADAPTER_STUDIO_OFFLINE"
+DEFAULT_PORT = 7861
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The folders and switches of one studio. Every path lies under `home`."""
+
+    home: Path
+    offline: bool = False
+    port: int = DEFAULT_PORT
+    hub_token: str | None = None
+
+    @property
+    def models(self) -> Path:
+        """Models prepared by the studio, one folder each."""
+        return self.home / "models"
+
+    @property
+    def runs(self) -> Path:
+        """Training runs, one folder each."""
+        return self.home / "runs"
+
+    @property
+    def exports(self) -> Path:
+        """Merged models and GGUF files."""
+        return self.home / "exports"
+
+    @property
+    def uploads(self) -> Path:
+        """Data files that came in through the page."""
+        return self.home / "uploads"
+
+    @property
+    def cache(self) -> Path:
+        """What can be deleted at any time without losing work."""
+        return self.home / "cache"
+
+    def __repr__(self) -> str:
+        token = "set" if self.hub_token else "none"
+        return f"Settings(home={str(self.home)!r}, offline={self.offline}, hub_token={token})"
+
+
+def default_home() -> Path:
+    """`AdapterStudio` in the person's own folder, where a file manager finds it."""
+    return Path.home() / "AdapterStudio"
+
+
+def load_settings(
+    home: str | Path | None = None,
+    *,
+    offline: bool | None = None,
+    port: int | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """Settings from arguments first, then the environment, then defaults."""
+    env = os.environ if environment is None else environment
+    chosen = Path(home or env.get(HOME_VARIABLE) or default_home()).expanduser().absolute()
+    if offline is None:
+        offline = _is_on(env.get(OFFLINE_VARIABLE)) or _is_on(env.get("HF_HUB_OFFLINE"))
+    token = env.get("HF_TOKEN") or env.get("HUGGING_FACE_HUB_TOKEN") or None
+    return Settings(home=chosen, offline=offline, port=port or DEFAULT_PORT, hub_token=token)
+
+
+def prepare_environment(settings: Settings) -> None:
+    """Set the switches that libraries read once, at import. Call before any of them is imported.
+
+    Telemetry is off, the page's temporary files and the Hub's cache lie where they are expected,
+    and OpenMP threads sleep instead of spinning, since the page shares the cores with training.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["GRADIO_TEMP_DIR"] = str(settings.cache / "page")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if settings.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        os.environ["HF_DATASETS_OFFLINE"] = "1"
+
+
+def _is_on(value: str | None) -> bool:
+    return (value or "").strip().lower() in {"1", "true", "yes", "on"}
