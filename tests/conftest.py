@@ -16,7 +16,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from studio.settings import Settings
+from studio.settings import Settings  # noqa: E402 - after the environment is set
 
 KEPT_BETWEEN_RUNS = Path(__file__).parent.parent / ".venv" / "test-cache"
 """Holds the prepared starter model, so that it is converted once and not in every run."""
