@@ -1,0 +1,126 @@
+"""Training curves: a run's Story becomes a plotly figure. Pure functions, no gradio.
+
+Colours are calm ones that read on white and on black; the page replaces text and grid colours
+by the theme's own (`live_plot.py`). No template is attached: it would be most of what is sent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from studio.story import Story
+
+MAX_POINTS = 1000
+"""More points than a plot is wide in pixels only make the page slow."""
+
+HEIGHT_PIXELS = 400
+LOSS = "#6366f1"
+HELD_OUT = "#f59e0b"
+RATE = "#14b8a6"
+TEXT = "#8b93a3"
+GRID = "rgba(139,147,163,0.22)"
+
+
+def training_figure(story: Story, max_points: int = MAX_POINTS) -> go.Figure:
+    """Loss (raw, smoothed, held-out) above the learning rate, over optimizer steps."""
+    import plotly.graph_objects as go
+
+    points = story.points
+    raw = [_finite(point.loss) for point in points]
+    kept = decimate(raw, max_points)
+    steps = [points[index].step for index in kept]
+    smooth = smoothed(raw)
+    hover = [f"epoch {points[index].epoch:.2f}" for index in kept]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=steps, y=[raw[index] for index in kept], name="loss at this step", mode="lines",
+        line={"color": LOSS, "width": 1}, opacity=0.35, hoverinfo="skip",
+    )
+    figure.add_scatter(
+        x=steps, y=[smooth[index] for index in kept], name="loss, smoothed", mode=_mode(kept),
+        line={"color": LOSS, "width": 2.5}, text=hover,
+        hovertemplate="%{y:.4f} (%{text})<extra>loss</extra>",
+    )
+    if story.evals:
+        figure.add_scatter(
+            x=[step for step, _ in story.evals], y=[_finite(loss) for _, loss in story.evals],
+            name="held-out loss", mode="lines+markers", line={"color": HELD_OUT, "width": 1.5},
+            marker={"size": 8}, hovertemplate="%{y:.4f}<extra>held-out loss</extra>",
+        )
+    figure.add_scatter(
+        x=steps, y=[_finite(points[index].learning_rate) for index in kept], yaxis="y2",
+        name="learning rate", mode=_mode(kept), line={"color": RATE, "width": 1.5},
+        showlegend=False, hovertemplate="%{y:.2e}<extra>learning rate</extra>",
+    )
+    figure.update_layout(**_layout(story))
+    return figure
+
+
+def smoothed(values: Sequence[float | None]) -> list[float | None]:
+    """Exponential moving average over a twentieth of the curve; gaps stay gaps.
+
+    Divided by the weight seen so far, so that the start is not pulled to the first value
+    (the bias correction of Adam).
+    """
+    keep = 1 - 2 / (max(3.0, len(values) / 20) + 1)
+    total = weight = 0.0
+    result: list[float | None] = []
+    for value in values:
+        if value is None:
+            result.append(None)
+            continue
+        total = keep * total + (1 - keep) * value
+        weight = keep * weight + (1 - keep)
+        result.append(total / weight)
+    return result
+
+
+def decimate(values: Sequence[float | None], limit: int) -> list[int]:
+    """At most `limit` indices, in order: the lowest and highest of each stretch, so spikes stay.
+
+    First and last are always kept.
+    """
+    count = len(values)
+    if count <= limit:
+        return list(range(count))
+    buckets = max(1, (limit - 2) // 2)
+    kept = {0, count - 1}
+    for bucket in range(buckets):
+        stretch = range(bucket * count // buckets, (bucket + 1) * count // buckets)
+        known = [index for index in stretch if values[index] is not None]
+        if known:
+            kept.add(min(known, key=lambda index: values[index] or 0.0))
+            kept.add(max(known, key=lambda index: values[index] or 0.0))
+    return sorted(kept)
+
+
+def _layout(story: Story) -> dict[str, Any]:
+    last = max(story.total_steps, story.points[-1].step if story.points else 0, 1)
+    axis = {"gridcolor": GRID, "zeroline": False, "automargin": True}
+    return {
+        "template": None, "height": HEIGHT_PIXELS, "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": TEXT, "size": 12},
+        "margin": {"l": 56, "r": 16, "t": 34, "b": 40}, "hovermode": "x unified",
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        # The same revision keeps zoom and hidden traces while points arrive; a new run resets.
+        "uirevision": story.name, "datarevision": story.version,
+        "xaxis": {**axis, "title": {"text": "step"}, "range": [0, last * 1.01], "anchor": "y2"},
+        "yaxis": {**axis, "title": {"text": "loss"}, "domain": [0.34, 1.0]},
+        "yaxis2": {**axis, "title": {"text": "learning rate"}, "domain": [0.0, 0.24],
+                   "rangemode": "tozero", "nticks": 3, "exponentformat": "e"},
+    }
+
+
+def _mode(kept: Sequence[int]) -> str:
+    """A single point has no line: show it as a dot."""
+    return "lines+markers" if len(kept) < 3 else "lines"
+
+
+def _finite(value: float | None) -> float | None:
+    """A loss that is not a number leaves a gap."""
+    return value if value is not None and math.isfinite(value) else None
