@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 STUDIO = ROOT / "studio"
 FLOORS = (
     {"errors", "settings", "progress", "files", "arbiter", "device", "recipe", "presets", "runs",
+     "ownership",
      "story", "bootstrap"},
     {"models", "adapters", "hardware", "data"},
     {"training"},

@@ -1,0 +1,173 @@
+"""What the events of a run add up to: its state, its curve, its last words.
+
+Pure: the same events always tell the same story, to the page, the command line, a second browser
+tab, and after a restart. Reading the events is `runs.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+ACTIVE_STATES = ("preparing", "loading", "tokenising", "training", "evaluating", "saving")
+FINAL_STATES = ("done", "stopped", "failed")
+_TAIL_LINES = 200
+
+_STATE_SENTENCES = {
+    "preparing": "Preparing the model and the data.",
+    "loading": "Loading the base model.",
+    "tokenising": "Turning the examples into tokens.",
+    "training": "Training.",
+    "evaluating": "Measuring the loss on the held-out part.",
+    "saving": "Saving the adapter.",
+    "done": "Done.",
+    "stopped": "Stopped; what was learned so far is kept.",
+    "failed": "Failed.",
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One logged optimizer step. `loss` is NaN where the run logged one."""
+
+    step: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    grad_norm: float | None
+    tokens_per_second: float | None
+
+
+@dataclass(frozen=True)
+class Story:
+    """A run at one moment. `version` is the same as before when there is nothing new to show."""
+
+    name: str
+    state: str
+    detail: str = ""
+    total_steps: int = 0
+    step: int = 0
+    epoch: float = 0.0
+    points: tuple[Point, ...] = ()
+    evals: tuple[tuple[int, float], ...] = ()
+    tokens_per_second: float | None = None
+    elapsed_seconds: float = 0.0
+    seconds_left: float | None = None
+    error: tuple[str, str] | None = None
+    log_tail: tuple[str, ...] = ()
+    plan: dict[str, Any] = field(default_factory=dict)
+    version: int = 0
+
+    @property
+    def is_active(self) -> bool:
+        """True while somebody is working on the run."""
+        return self.state in ACTIVE_STATES
+
+
+def tell(name: str, events: Iterable[dict[str, Any]], owner_alive: bool) -> Story:
+    """Fold events into a story. A run whose owner died while working reads as interrupted."""
+    fold = _Fold()
+    count = 0
+    for event in events:
+        count += 1
+        handler = getattr(fold, f"on_{event['type']}", None)
+        if handler is not None:
+            handler(event)
+    state = fold.state
+    if state in ACTIVE_STATES and not owner_alive:
+        state, fold.detail, fold.seconds_left = "interrupted", _interrupted(fold), None
+        fold.tail.append(fold.detail)
+    return Story(
+        name=name, state=state, detail=fold.detail, total_steps=fold.plan.get("total_steps", 0),
+        step=fold.step, epoch=fold.epoch, points=tuple(fold.points[s] for s in sorted(fold.points)),
+        evals=tuple(sorted(fold.evals.items())), tokens_per_second=fold.tokens_per_second,
+        elapsed_seconds=fold.elapsed_seconds, seconds_left=fold.seconds_left, error=fold.error,
+        log_tail=tuple(fold.tail[-_TAIL_LINES:]), plan=fold.plan,
+        # Twice the count, so that an owner's death alone is a change too.
+        version=2 * count + (state == "interrupted"),
+    )
+
+
+def _interrupted(fold: _Fold) -> str:
+    return (f"The program ended during step {fold.step + 1}. Resume continues from the last "
+            "checkpoint." if fold.points else
+            "The program ended before the first step. Resume starts it again.")
+
+
+class _Fold:
+    """The running totals of `tell`; one method per type of event."""
+
+    def __init__(self) -> None:
+        self.state = "queued"
+        self.detail = "Not started yet."
+        self.step = 0
+        self.epoch = 0.0
+        self.points: dict[int, Point] = {}
+        self.evals: dict[int, float] = {}
+        self.tokens_per_second: float | None = None
+        self.elapsed_seconds = 0.0
+        self.seconds_left: float | None = None
+        self.error: tuple[str, str] | None = None
+        self.tail: list[str] = []
+        self.plan: dict[str, Any] = {}
+
+    def on_state(self, event: dict[str, Any]) -> None:
+        self.state = event["state"]
+        self.detail = event.get("detail") or _STATE_SENTENCES.get(self.state, self.state)
+        if self.state == "preparing":
+            self.error = None
+        if self.state not in ACTIVE_STATES:
+            self.seconds_left = None
+        if self.state != "failed":  # its error says more
+            self.tail.append(self.detail)
+
+    def on_plan(self, event: dict[str, Any]) -> None:
+        self.plan = {key: value for key, value in event.items() if key not in ("type", "time")}
+        self._forget_after(event.get("start_step", 0))
+        self.tail += event.get("choices", [])
+
+    def _forget_after(self, start_step: int) -> None:
+        """A resumed run repeats the steps after its checkpoint; the new ones count."""
+        self.points = {step: point for step, point in self.points.items() if step <= start_step}
+        self.evals = {step: loss for step, loss in self.evals.items() if step <= start_step}
+        self.step = start_step
+        self.epoch = max((point.epoch for point in self.points.values()), default=0.0)
+
+    def on_log(self, event: dict[str, Any]) -> None:
+        point = Point(
+            step=event["step"], epoch=event.get("epoch") or 0.0,
+            loss=_number(event.get("loss")), learning_rate=event.get("learning_rate") or 0.0,
+            grad_norm=event.get("grad_norm"), tokens_per_second=event.get("tokens_per_second"),
+        )
+        self.points[point.step] = point
+        self.step, self.epoch = point.step, point.epoch
+        self.tokens_per_second = point.tokens_per_second
+        self.elapsed_seconds = event.get("elapsed_seconds") or self.elapsed_seconds
+        self.seconds_left = event.get("seconds_left")
+        total = self.plan.get("total_steps", 0)
+        speed = f", {point.tokens_per_second:.0f} tokens/s" if point.tokens_per_second else ""
+        self.tail.append(f"Step {point.step}{f' of {total}' if total else ''}: "
+                         f"loss {point.loss:.4f}, "
+                         f"learning rate {point.learning_rate:.2e}{speed}")
+
+    def on_eval(self, event: dict[str, Any]) -> None:
+        loss = _number(event.get("loss"))
+        self.evals[event["step"]] = loss
+        self.tail.append(f"Held-out loss after step {event['step']}: {loss:.4f}")
+
+    def on_checkpoint(self, event: dict[str, Any]) -> None:
+        self.tail.append(f"Checkpoint saved at step {event['step']}.")
+
+    def on_note(self, event: dict[str, Any]) -> None:
+        prefix = "Warning: " if event.get("level") == "warning" else ""
+        self.tail.append(f"{prefix}{event['text']}")
+
+    def on_error(self, event: dict[str, Any]) -> None:
+        self.error = (event["message"], event.get("hint", ""))
+        self.tail.append(f"Error: {event['message']} {event.get('hint', '')}".rstrip())
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
