@@ -4,7 +4,7 @@ Forms, the command line, YAML files, and exported scripts are made from these fi
 """
 
 from studio.recipe.fields import Adapter, Data, Model, Recipe, Training
-from studio.recipe.form import FormField, form_fields
+from studio.recipe.form import FormField, form_fields, form_from_recipe, recipe_from_form
 from studio.recipe.yaml_io import load_recipe, parse_recipe, recipe_to_yaml, save_recipe
 
 __all__ = [
@@ -15,8 +15,10 @@ __all__ = [
     "Recipe",
     "Training",
     "form_fields",
+    "form_from_recipe",
     "load_recipe",
     "parse_recipe",
+    "recipe_from_form",
     "recipe_to_yaml",
     "save_recipe",
 ]

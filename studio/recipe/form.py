@@ -1,24 +1,32 @@
-"""Describes the recipe's fields to whoever draws them: the page's forms and the command line.
+"""Describes the recipe's fields to whoever draws them, and reads what was filled in.
 
-Pure data; knows neither gradio nor typer.
+Pure data; knows neither gradio nor typer. `form_fields` describes, `form_from_recipe` gives the
+values that a form shows, `recipe_from_form` reads them back.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from studio.errors import RecipeError
 from studio.recipe.fields import Recipe
+from studio.recipe.yaml_io import parse_recipe
 
 Kind = Literal["choice", "switch", "whole", "number", "text", "names", "map"]
 
 
 @dataclass(frozen=True)
 class FormField:
-    """One field: `key` is dotted (adapter.rank); `minimum` and `maximum` bound a slider."""
+    """One field: `key` is dotted (adapter.rank); `minimum` and `maximum` bound a slider.
+
+    `above_minimum` says that the minimum itself is not allowed; `maximum` is where a slider ends,
+    which may be below what the recipe allows.
+    """
 
     key: str
     label: str
@@ -30,6 +38,7 @@ class FormField:
     minimum: float | None = None
     maximum: float | None = None
     step: float | None = None
+    above_minimum: bool = False
 
 
 def form_fields(section: str | None = None) -> tuple[FormField, ...]:
@@ -50,6 +59,7 @@ def _describe(section: str, name: str, field: FieldInfo) -> FormField:
         key=f"{section}.{name}", label=field.title or name, help=field.description or "",
         kind=kind, default=field.default, rare=extra["rare"], choices=choices,
         minimum=lower, maximum=extra["top"] or upper, step=extra["step"],
+        above_minimum=any(getattr(item, "gt", None) is not None for item in field.metadata),
     )
 
 
@@ -83,3 +93,81 @@ def _bounds(field: FieldInfo) -> tuple[float | None, float | None]:
 
 def _first(*values: float | None) -> float | None:
     return next((value for value in values if value is not None), None)
+
+
+_SPOKEN = {"on": True, "off": False}
+
+
+def form_from_recipe(recipe: Recipe) -> dict[str, Any]:
+    """What every control shows for `recipe`, by dotted key: lists and maps as text."""
+    tree = recipe.model_dump(mode="json")
+    return {
+        field.key: _shown(field, tree[section][name])
+        for field in form_fields()
+        for section, name in [field.key.split(".")]
+    }
+
+
+def recipe_from_form(values: Mapping[str, Any]) -> Recipe:
+    """A recipe from what a form holds, by dotted key; what is missing or empty is the default.
+
+    Names may come as a list or as text with commas, maps as "prompt: question, completion:
+    answer", switches with a third choice as auto, on or off. Raises RecipeError with every mistake.
+    """
+    known = {field.key: field for field in form_fields()}
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        if key in known:
+            value = _read(known[key], value)
+        if name:
+            tree.setdefault(section, {})[name] = value
+        else:
+            tree[section] = value
+    return parse_recipe(tree)
+
+
+def _shown(field: FormField, value: Any) -> Any:
+    if value is None:
+        return ""
+    if field.kind == "names":
+        return value if isinstance(value, str) else ", ".join(value)
+    if field.kind == "map":
+        return ", ".join(f"{part}: {column}" for part, column in value.items())
+    if field.kind == "choice" and isinstance(value, bool):
+        return "on" if value else "off"
+    return value
+
+
+def _read(field: FormField, value: Any) -> Any:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return field.default
+    if field.kind == "names":
+        return _read_names(field, value)
+    if field.kind == "map":
+        return value if isinstance(value, Mapping) else _read_map(field, value)
+    if field.kind == "choice" and value in _SPOKEN and "on" in field.choices:
+        return _SPOKEN[value]
+    return value.strip() if isinstance(value, str) else value
+
+
+def _read_names(field: FormField, value: str | list[str]) -> str | list[str]:
+    parts = value.split(",") if isinstance(value, str) else value
+    names = [str(part).strip() for part in parts if str(part).strip()]
+    if len(names) == 1 and names[0] in field.choices:
+        return names[0]
+    return names
+
+
+def _read_map(field: FormField, text: str) -> dict[str, str]:
+    found = {}
+    for entry in text.split(","):
+        part, colon, column = entry.partition(":")
+        if entry.strip() and not (colon and part.strip() and column.strip()):
+            raise RecipeError(
+                f"{field.key} has {entry.strip()!r}, but every entry is a part, a colon, and a "
+                "column.", "Write for example prompt: question, completion: answer.",
+            )
+        if entry.strip():
+            found[part.strip()] = column.strip()
+    return found

@@ -1,0 +1,153 @@
+"""The page as a whole: header, plan, six tabs, one timer; and the server that shows it.
+
+Serves this PC only. Everything an environment variable could switch on (sharing, telemetry,
+run history, open endpoints) is switched off by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from studio.settings import Settings, prepare_environment
+from studio.ui import header, plan, theme
+from studio.ui.reading import read
+from studio.ui.shared import QUIET, Shared
+from studio.ui.studio import Studio
+
+HOST = "127.0.0.1"
+ALLOWED_HOSTS = [HOST, "localhost"]
+TICK_SECONDS = 1.5
+PORTS_TRIED = 20
+PANELS = (
+    ("hardware", "Hardware"), ("dataset", "Dataset"), ("lora", "LoRA"),
+    ("train", "Train"), ("chat", "Chat"), ("export", "Export"),
+)
+ASSETS = Path(__file__).parents[2] / "assets"
+
+
+def build_app(studio: Studio) -> gr.Blocks:
+    """The page over `studio`, not yet served."""
+    demo = gr.Blocks(title="Adapter Studio", analytics_enabled=False, fill_width=True,
+                     delete_cache=(3600, 86400))
+    with demo:
+        timer = gr.Timer(TICK_SECONDS)
+        top = header.build(studio)
+        strip = plan.build()
+        tabs = gr.Tabs(elem_id="tabs", selected="hardware")
+        shared = Shared(demo, timer, tabs)
+        with tabs:
+            for name, title in PANELS:
+                with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
+                    _panel(name).build(studio, shared)
+        header.wire(top, studio, shared)
+        plan.wire(strip, studio, shared)
+        _wire_readouts(studio, shared)
+        shared.complete()
+    return demo
+
+
+def _panel(name: str) -> Any:
+    return importlib.import_module(f"studio.ui.panels.{name}")
+
+
+def _wire_readouts(studio: Studio, shared: Shared) -> None:
+    """One handler refreshes every readout when a person changes any field, and on page load."""
+    def read_form(**form: Any) -> list[Any]:
+        reading = read(studio, form)
+        return [view(reading) for _, view in shared.readouts]
+
+    shared.read = read_form
+    outputs = [component for component, _ in shared.readouts]
+    moved = [trigger for field in shared.ordered() for trigger in _edits(field)]
+    gr.on(moved, read_form, inputs_kwargs=shared.form(), outputs=outputs,
+          trigger_mode="always_last", **QUIET)
+    shared.demo.load(read_form, inputs_kwargs=shared.form(), outputs=outputs, **QUIET)
+
+
+def _edits(field: Any) -> list[Any]:
+    """Events of a person's edit. Text counts when it is finished, not at every key."""
+    if isinstance(field, gr.Textbox):
+        return [field.blur, field.submit]
+    return [field.input]
+
+
+@dataclass
+class Running:
+    """A served page. `close` ends the server and the jobs behind it."""
+
+    url: str
+    studio: Studio
+    demo: gr.Blocks
+
+    def close(self) -> None:
+        """Stop jobs first, so that a run can save while the page still tells."""
+        self.studio.close()
+        self.demo.close(verbose=False)
+
+
+def start_app(settings: Settings, *, port: int, studio: Studio | None = None) -> Running:
+    """Serve the page on `port` of this PC and return at once. `port` 0 takes any free one."""
+    prepare_environment(settings)
+    studio = studio or Studio(settings)
+    demo = build_app(studio)
+    demo.queue(default_concurrency_limit=4)
+    _, url, _ = demo.launch(
+        server_name=HOST, server_port=free_port(port), prevent_thread_lock=True, inbrowser=False,
+        share=False, quiet=True, show_error=False, footer_links=[], run_history=False,
+        enable_monitoring=False, mcp_server=False, ssr_mode=False, pwa=False,
+        max_file_size="4gb", allowed_paths=[], theme=theme.StudioTheme(),
+        css_paths=[ASSETS / "studio.css"], js=theme.RESTORE_THEME,
+        favicon_path=ASSETS / "icon.svg",
+        app_kwargs={"middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=ALLOWED_HOSTS)]},
+    )
+    return Running(url, studio, demo)
+
+
+def serve(
+    settings: Settings, *, port: int, open_browser: bool,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until Ctrl+C, then stop a running job so that it keeps what it has.
+
+    A taken port moves to the next free one; `ready` is given the address that answers.
+    """
+    running = start_app(settings, port=port)
+    running.studio.warm_up_soon()
+    try:
+        if ready:
+            ready(running.url)
+        if open_browser:
+            webbrowser.open(running.url)
+        while True:
+            # Short waits: on Windows a wait without end does not notice Ctrl+C.
+            threading.Event().wait(0.5)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        running.close()
+
+
+def free_port(wanted: int) -> int:
+    """`wanted`, or the next port after it that nothing listens on; 0 takes any.
+
+    When a whole row of ports is taken, the last one is tried and the server says so.
+    """
+    for port in range(wanted, wanted + PORTS_TRIED):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    return wanted + PORTS_TRIED

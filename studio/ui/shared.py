@@ -1,0 +1,87 @@
+"""What the panels of one page share: the components of the recipe, the timer, the run selector.
+
+There is one recipe on the page. Every field of it is one component, built by the panel it belongs
+to and known here by its dotted key. Whatever shows a consequence of the recipe (memory, trainable
+count) is a readout: one handler computes a `Reading`, each readout turns it into an update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.components import Component
+
+from studio.recipe import Recipe, form_from_recipe, recipe_from_form
+
+if TYPE_CHECKING:
+    from studio.ui.reading import Reading
+
+QUIET: dict[str, Any] = {
+    "api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None,
+}
+"""Event options of cheap readers: no spinner, no queue between browser tabs."""
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+"""Event options of everything else."""
+
+
+@dataclass
+class Shared:
+    """Components by role. Panels are built in tab order and add their own fields."""
+
+    demo: gr.Blocks
+    timer: gr.Timer
+    tabs: gr.Tabs
+    fields: dict[str, Component] = field(default_factory=dict)
+    run_selector: gr.Dropdown | None = None
+    readouts: list[tuple[Component, Callable[[Reading], Any]]] = field(default_factory=list)
+    read: Callable[..., list[Any]] | None = None
+    _later: list[Callable[[], None]] = field(default_factory=list)
+
+    def when_complete(self, wire: Callable[[], None]) -> None:
+        """Call `wire` once every panel is built: for events that need another panel's fields."""
+        self._later.append(wire)
+
+    def complete(self) -> None:
+        """Every panel is built; run what waited for that, in order."""
+        for wire in self._later:
+            wire()
+        self._later.clear()
+
+    def add_readout(self, component: Component, view: Callable[[Reading], Any]) -> None:
+        """Keep `component` showing `view(reading)` whenever any field of the recipe changes."""
+        self.readouts.append((component, view))
+
+    def form(self) -> dict[str, Component]:
+        """All recipe fields by dotted key: pass as `inputs_kwargs`, read with `recipe_of(form)`.
+
+        Complete only inside `when_complete`.
+        """
+        return dict(self.fields)
+
+    def ordered(self) -> list[Component]:
+        """The same components as a list, for outputs that set the whole form."""
+        return list(self.fields.values())
+
+    def updates_for(self, recipe: Recipe) -> list[Any]:
+        """One update per component of `ordered()`, so that the page shows `recipe`."""
+        from studio.ui.widgets import field_update
+
+        shown = form_from_recipe(recipe)
+        return [field_update(key, shown[key]) for key in self.fields]
+
+    def refresh_after(self, dependency: Any) -> Any:
+        """Refresh all readouts after an event that set fields by program (presets, mirrors).
+
+        Call inside `when_complete`, with what `button.click(...)` returned.
+        """
+        return dependency.then(self.read, inputs_kwargs=self.form(),
+                               outputs=[component for component, _ in self.readouts], **QUIET)
+
+
+def recipe_of(form: dict[str, Any]) -> Recipe:
+    """The recipe that the page shows. Raises RecipeError with every mistake in one report."""
+    return recipe_from_form(form)

@@ -1,0 +1,106 @@
+"""A control for every field of the recipe: label, help, range and choices come from the recipe.
+
+`build_fields` draws them where it is called and adds them to `shared.fields`. Nothing here knows
+what a field means; a recipe field added later gets its control by itself.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from studio.presets import starter_recipe
+from studio.recipe import FormField, form_fields, form_from_recipe
+from studio.ui.shared import Shared
+
+FEW_CHOICES = 4
+"""Up to so many choices are shown side by side; more go into a list."""
+
+
+@functools.cache
+def fields_by_key() -> dict[str, FormField]:
+    """Every field of the recipe by its dotted key."""
+    return {field.key: field for field in form_fields()}
+
+
+@functools.cache
+def _opening_values() -> dict[str, Any]:
+    return form_from_recipe(starter_recipe())
+
+
+def elem_id(key: str) -> str:
+    """The stable element id of a field: adapter.rank -> field-adapter-rank."""
+    return "field-" + key.replace(".", "-").replace("_", "-")
+
+
+def keys_of(section: str, *, rare: bool | None = None) -> list[str]:
+    """The keys of a section in order; only the rare or the common ones if asked."""
+    return [field.key for field in form_fields(section) if rare in (None, field.rare)]
+
+
+def build_fields(shared: Shared, keys: Iterable[str]) -> dict[str, Component]:
+    """Draw a control for each key, in order, and enter it in `shared.fields`."""
+    built = {}
+    for key in keys:
+        built[key] = shared.fields[key] = build_field(key)
+    return built
+
+
+def build_field(key: str) -> Component:
+    """The control of one field, showing what the studio opens with."""
+    field = fields_by_key()[key]
+    common: dict[str, Any] = {
+        "label": field.label, "info": field.help, "value": _opening_values()[key],
+        "elem_id": elem_id(key), "elem_classes": ["field", f"field-{field.kind}"],
+        "interactive": True,
+    }
+    return _control(field, common)
+
+
+def _control(field: FormField, common: dict[str, Any]) -> Component:
+    if field.kind == "switch":
+        return gr.Checkbox(**common)
+    if field.kind == "choice" and len(field.choices) <= FEW_CHOICES:
+        return gr.Radio(list(field.choices), **common)
+    if field.kind == "choice":
+        return gr.Dropdown(list(field.choices), **common)
+    if field.kind == "names" and field.choices:
+        return gr.Dropdown(list(field.choices), allow_custom_value=True, **common)
+    if field.kind in {"whole", "number"}:
+        return _number(field, common)
+    return gr.Textbox(max_lines=1, **common)
+
+
+def _number(field: FormField, common: dict[str, Any]) -> Component:
+    whole = field.kind == "whole"
+    if field.step is None or field.maximum is None:
+        return gr.Number(precision=0 if whole else None, **common)
+    low, high = slider_range(field, common["value"])
+    return gr.Slider(low, high, step=field.step, precision=0 if whole else None, buttons=[],
+                     **common)
+
+
+def slider_range(field: FormField, value: float) -> tuple[float, float]:
+    """Ends of a slider, widened where `value` lies outside.
+
+    The lower end is a whole number of steps, since a browser counts steps from there: from 8 in
+    steps of 64 nobody could reach 512.
+    """
+    step = field.step or 1
+    lowest = field.minimum or 0
+    if field.above_minimum or lowest % step:
+        lowest = step
+    return min(lowest, value), max(field.maximum or value, value)
+
+
+def field_update(key: str, value: Any) -> Any:
+    """The update that makes the control of `key` show `value`; a slider is widened if needed."""
+    field = fields_by_key()[key]
+    if field.kind in {"whole", "number"} and field.step is not None and field.maximum is not None:
+        low, high = slider_range(field, value)
+        return gr.Slider(minimum=low, maximum=high, value=value)
+    return gr.update(value=value)
