@@ -34,14 +34,14 @@ def training_verdict(
     gpus: tuple[Gpu, ...], ram_total_bytes: int, *, is_apple_silicon: bool = False
 ) -> str:
     """What this PC can train, in words a hobbyist understands."""
-    best = max(gpus, key=lambda gpu: gpu.memory_total_bytes or 0, default=None)
+    best = max(gpus, key=lambda gpu: gpu.total_bytes or 0, default=None)
     if best is None:
         return _without_nvidia(ram_total_bytes, is_apple_silicon)
-    if best.memory_total_bytes is None:
+    if best.total_bytes is None:
         return f"{best.name} is here, but does not tell how much memory it has."
-    memory = readable_bytes(best.memory_total_bytes)
-    lora = largest_billion(best.memory_total_bytes, LORA_BYTES)
-    qlora = largest_billion(best.memory_total_bytes, QLORA_BYTES)
+    memory = readable_bytes(best.total_bytes)
+    lora = largest_billion(best.total_bytes, LORA_BYTES)
+    qlora = largest_billion(best.total_bytes, QLORA_BYTES)
     if qlora is None:
         return (f"{best.name} with {memory} is too small to train on; even the starter model "
                 "trains better on the processor.")

@@ -1,30 +1,12 @@
-"""The processor's name and cores, on Linux, Windows and macOS. Does not measure its load."""
+"""The processor's name on Linux, Windows and macOS. Does not count cores or measure load."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 CPUINFO = Path("/proc/cpuinfo")
-
-
-@dataclass(frozen=True)
-class Cpu:
-    """The processor; `physical_cores` is None where the system does not tell."""
-
-    name: str
-    physical_cores: int | None
-    logical_cores: int
-
-
-def read_cpu() -> Cpu:
-    """The processor of this PC."""
-    logical = psutil.cpu_count(logical=True) or 1
-    return Cpu(cpu_name(), psutil.cpu_count(logical=False), logical)
 
 
 def cpu_name(system: str | None = None) -> str:

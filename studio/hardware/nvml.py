@@ -23,9 +23,9 @@ class Gpu:
 
     index: int
     name: str
-    memory_total_bytes: int | None
-    memory_used_bytes: int | None
-    memory_free_bytes: int | None
+    total_bytes: int | None
+    used_bytes: int | None
+    free_bytes: int | None
     compute_capability: tuple[int, int] | None
     utilization_percent: int | None
     temperature_celsius: int | None
@@ -101,9 +101,9 @@ class Nvml:
             index=index,
             name=self._text("nvmlDeviceGetName", slot.handle)
             or self._text("nvmlDeviceGetName", slot.card) or f"NVIDIA GPU {index}",
-            memory_total_bytes=None if memory is None else int(memory.total),
-            memory_used_bytes=None if memory is None else int(memory.used),
-            memory_free_bytes=None if memory is None else int(memory.free),
+            total_bytes=None if memory is None else int(memory.total),
+            used_bytes=None if memory is None else int(memory.used),
+            free_bytes=None if memory is None else int(memory.free),
             compute_capability=self._capability(slot),
             utilization_percent=None if use is None else int(use.gpu),
             temperature_celsius=self._temperature(slot.card),

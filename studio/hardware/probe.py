@@ -16,7 +16,7 @@ import psutil
 
 from studio.files import free_bytes
 from studio.hardware.capacity import training_verdict
-from studio.hardware.cpu import Cpu, read_cpu
+from studio.hardware.cpu import cpu_name
 from studio.hardware.nvml import Driver, Gpu, Library, nvml_session
 from studio.settings import default_home
 
@@ -26,11 +26,13 @@ LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets",
 
 @dataclass(frozen=True)
 class Hardware:
-    """This PC at one moment. Sizes in bytes; `libraries` holds only what is installed."""
+    """This PC at one moment. `libraries` holds only what is installed."""
 
     system: str
     python_version: str
-    cpu: Cpu
+    cpu_name: str
+    physical_cores: int | None
+    logical_cores: int
     ram_total_bytes: int
     ram_available_bytes: int
     disk_free_bytes: int
@@ -55,7 +57,9 @@ def probe(home: Path | None = None, *, nvml_library: Library | None = None) -> H
     return Hardware(
         system=f"{platform.system()} {platform.release()}",
         python_version=platform.python_version(),
-        cpu=read_cpu(),
+        cpu_name=cpu_name(),
+        physical_cores=psutil.cpu_count(logical=False),
+        logical_cores=psutil.cpu_count(logical=True) or 1,
         ram_total_bytes=memory.total,
         ram_available_bytes=memory.available,
         disk_free_bytes=free_bytes(where),

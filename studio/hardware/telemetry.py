@@ -31,10 +31,10 @@ class Sample:
     cpu_percent: float
     ram_used_bytes: int
     ram_total_bytes: int
-    process_rss_bytes: int
+    rss_bytes: int
     gpu_name: str | None = None
-    gpu_memory_used_bytes: int | None = None
-    gpu_memory_total_bytes: int | None = None
+    gpu_used_bytes: int | None = None
+    gpu_total_bytes: int | None = None
     gpu_utilization_percent: int | None = None
     gpu_temperature_celsius: int | None = None
     gpu_power_watts: float | None = None
@@ -64,10 +64,10 @@ class Sampler:
         return Sample(
             time=time.time(), cpu_percent=cpu_percent,
             ram_used_bytes=memory.total - memory.available, ram_total_bytes=memory.total,
-            process_rss_bytes=self._process.memory_info().rss,
+            rss_bytes=self._process.memory_info().rss,
             gpu_name=gpu.name if gpu else None,
-            gpu_memory_used_bytes=gpu.memory_used_bytes if gpu else None,
-            gpu_memory_total_bytes=gpu.memory_total_bytes if gpu else None,
+            gpu_used_bytes=gpu.used_bytes if gpu else None,
+            gpu_total_bytes=gpu.total_bytes if gpu else None,
             gpu_utilization_percent=gpu.utilization_percent if gpu else None,
             gpu_temperature_celsius=gpu.temperature_celsius if gpu else None,
             gpu_power_watts=gpu.power_watts if gpu else None,
@@ -162,7 +162,7 @@ class _GpuReader:
         if self._nvml is None or self._slot is None:
             return None
         gpu = self._nvml.read(self._index, self._slot)
-        if gpu.memory_total_bytes is None and gpu.temperature_celsius is None:
+        if gpu.total_bytes is None and gpu.temperature_celsius is None:
             self.close()  # the card is lost; its handle will not come back by itself
             self._try_after = time.monotonic() + _GPU_RETRY_SECONDS
             return None
