@@ -50,11 +50,15 @@ def pick_device() -> Device:
 
 
 def cpu_is_fast_in_bfloat16() -> bool:
-    """True where the processor multiplies bfloat16 matrices itself (AMX or AVX-512 BF16)."""
+    """True where the processor has matrix units for bfloat16 (AMX).
+
+    AVX-512 BF16 alone is not enough: measured on a Xeon without AMX, torch 2.13 multiplies
+    600x576 by 576x1536 at 166 GFLOP/s in bfloat16 and 265 GFLOP/s in float32.
+    """
     import torch
 
     capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+    return bool(capabilities.get("amx_tile") and capabilities.get("amx_bf16"))
 
 
 def resolve_dtype(name: str, device: Device) -> torch.dtype:

@@ -1,0 +1,163 @@
+"""The verbs that only look: doctor, inspect, params, estimate, runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from studio.cli import show
+from studio.cli.common import (
+    AsJson,
+    Changes,
+    Home,
+    Offline,
+    RecipeFile,
+    open_settings,
+    read_recipe,
+    report,
+)
+from studio.cli.show import console
+from studio.files import readable_bytes
+
+verbs = typer.Typer()
+
+
+@verbs.command()
+def doctor(home: Home = None, offline: Offline = False, as_json: AsJson = False) -> None:
+    """Check this PC: hardware, drivers, libraries, and what it can train."""
+    settings = open_settings(home, offline)
+
+    def work() -> dict[str, Any]:
+        from studio.hardware.doctor import diagnose
+        from studio.hardware.probe import probe
+
+        return {"hardware": probe(settings.home).to_dict(),
+                "findings": [finding.to_dict() for finding in diagnose(settings)]}
+
+    report(as_json, work, _show_doctor)
+
+
+def _show_doctor(found: dict[str, Any]) -> None:
+    hardware = found["hardware"]
+    rows = [("Processor", f"{hardware['cpu_name']}, {hardware['logical_cores']} threads"),
+            ("Memory", f"{readable_bytes(hardware['ram_total_bytes'])}, "
+                       f"{readable_bytes(hardware['ram_available_bytes'])} free"),
+            ("Disk", f"{readable_bytes(hardware['disk_free_bytes'])} free")]
+    rows += [(f"GPU {number}", f"{gpu['name']}, {readable_bytes(gpu['total_bytes'] or 0)}")
+             for number, gpu in enumerate(hardware["gpus"])]
+    show.table("This PC", ("Part", "What it is"), rows)
+    show.table("Checks", ("", "What", "What to do"),
+               [(f["level"], f["what"], f["hint"]) for f in found["findings"]])
+    console.print(hardware["verdict"])
+
+
+@verbs.command()
+def inspect(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A data file, a Hub id, or 'starter'.")],
+    home: Home = None, offline: Offline = False, as_json: AsJson = False,
+    split: Annotated[str, typer.Option("--split", help="Split of a Hub dataset.")] = "train",
+) -> None:
+    """Look at training data: format, rows, and every problem in it."""
+    settings = open_settings(home, offline)
+
+    def work() -> dict[str, Any]:
+        from studio.data.report import inspect as look
+        from studio.recipe import Data
+
+        return look(file, settings, data=Data(split=split)).as_json()
+
+    report(as_json, work, _show_inspection)
+
+
+def _show_inspection(found: dict[str, Any]) -> None:
+    console.print(f"Format: {found['format'] or 'not recognised'}   Rows: {found['rows']}")
+    if found.get("why"):
+        console.print(show.escape(found["why"]))
+    if found["problems"]:
+        show.table("Problems", ("Where", "What", "What to do"),
+                   [(p["where"], p["what"], p["hint"]) for p in found["problems"]])
+    else:
+        console.print("No problems found.")
+
+
+@verbs.command()
+def params(recipe: RecipeFile, changes: Changes = None, home: Home = None,
+           offline: Offline = False, as_json: AsJson = False) -> None:
+    """Count the trainable parameters of a recipe, from the model's config alone."""
+    settings = open_settings(home, offline)
+
+    def work() -> dict[str, Any]:
+        from studio.adapters.count import count_trainable
+        from studio.models.shape import recipe_shape
+
+        chosen = read_recipe(recipe, changes)
+        count = count_trainable(chosen, recipe_shape(chosen.model, settings))
+        return {"trainable": count.trainable, "total": count.total, "percent": count.percent,
+                "adapter_bytes": count.adapter_bytes}
+
+    report(as_json, work, _show_params)
+
+
+def _show_params(count: dict[str, Any]) -> None:
+    console.print(f"Trainable: {count['trainable']:,} of {count['total']:,} parameters "
+                  f"({count['percent']:.3f} %)")
+    console.print(f"Adapter on disk: {readable_bytes(count['adapter_bytes'])}")
+
+
+@verbs.command()
+def estimate(recipe: RecipeFile, changes: Changes = None, home: Home = None,
+             offline: Offline = False, as_json: AsJson = False) -> None:
+    """Estimate the memory that a recipe needs, part by part."""
+    settings = open_settings(home, offline)
+
+    def work() -> dict[str, Any]:
+        from studio.device import free_device_bytes, pick_device
+        from studio.hardware.memory import estimate as estimate_memory
+        from studio.models.shape import recipe_shape
+
+        chosen = read_recipe(recipe, changes)
+        device = pick_device()
+        shape = recipe_shape(chosen.model, settings)
+        needed = estimate_memory(chosen, shape, device)
+        return needed.to_dict(free_device_bytes(device))
+
+    report(as_json, work, _show_estimate)
+
+
+def _show_estimate(found: dict[str, Any]) -> None:
+    show.table("Memory", ("Part", "Size"),
+               [(name, readable_bytes(size)) for name, size in found["parts"].items()])
+    console.print(f"Together about {readable_bytes(found['total_bytes'])} (between "
+                  f"{readable_bytes(found['low_bytes'])} and {readable_bytes(found['high_bytes'])}), "
+                  f"{readable_bytes(found['free_bytes'])} are free.")
+    console.print("This fits." if found["fits"] else "This does not fit.")
+
+
+@verbs.command()
+def runs(home: Home = None, as_json: AsJson = False) -> None:
+    """List the training runs in this home, newest first."""
+    settings = open_settings(home)
+
+    def work() -> dict[str, Any]:
+        from studio.runs import list_runs
+
+        return {"runs": [_run_line(run) for run in list_runs(settings)]}
+
+    report(as_json, work, _show_runs)
+
+
+def _run_line(run: Any) -> dict[str, Any]:
+    story = run.story()
+    loss = story.points[-1].loss if story.points else None
+    return {"name": run.name, "state": story.state, "step": story.step,
+            "total_steps": story.total_steps, "loss": loss, "folder": str(run.path)}
+
+
+def _show_runs(found: dict[str, Any]) -> None:
+    if not found["runs"]:
+        console.print("No runs yet. Start one: launch.py train starter")
+        return
+    show.table("Runs", ("Name", "State", "Step", "Loss"), [
+        (r["name"], r["state"], f"{r['step']} of {r['total_steps']}",
+         "" if r["loss"] is None else f"{r['loss']:.4f}") for r in found["runs"]])

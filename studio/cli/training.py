@@ -1,0 +1,107 @@
+"""`train` and `resume`: the same background job as the page's, watched from a terminal."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from studio.arbiter import Arbiter
+from studio.cli import show
+from studio.cli.common import (
+    AsJson,
+    Changes,
+    Home,
+    Offline,
+    RecipeFile,
+    open_settings,
+    read_recipe,
+    report,
+)
+from studio.cli.show import console
+from studio.errors import RunError
+from studio.progress import Progress, Step
+from studio.runs import Run
+from studio.story import Story
+from studio.training.job import JobRunner
+
+verbs = typer.Typer()
+RunName = Annotated[str | None, typer.Option("--run", metavar="NAME", help="Name of the run.")]
+LOOK_EVERY_SECONDS = 0.5
+
+
+@verbs.command()
+def train(recipe: RecipeFile, run: RunName = None, changes: Changes = None, home: Home = None,
+          offline: Offline = False, as_json: AsJson = False) -> None:
+    """Train a recipe. Ctrl+C stops it and keeps what it has."""
+    settings = open_settings(home, offline)
+
+    def work() -> dict[str, Any]:
+        jobs = JobRunner(settings, Arbiter())
+        return follow(jobs, jobs.start(read_recipe(recipe, changes), run))
+
+    report(as_json, work, _show_result)
+
+
+@verbs.command()
+def resume(name: Annotated[str, typer.Argument(metavar="NAME", help="A stopped run.")],
+           home: Home = None, offline: Offline = False, as_json: AsJson = False) -> None:
+    """Go on with a run that was stopped or interrupted."""
+    settings = open_settings(home, offline)
+
+    def work() -> dict[str, Any]:
+        jobs = JobRunner(settings, Arbiter())
+        return follow(jobs, jobs.resume(name))
+
+    report(as_json, work, _show_result)
+
+
+def follow(jobs: JobRunner, run: Run) -> dict[str, Any]:
+    """Draw a run's progress until it ends. Raises RunError with its own words if it failed."""
+    with show.bar() as progress:
+        try:
+            while jobs.active is not None:
+                jobs.wait(LOOK_EVERY_SECONDS)
+                tell_progress(run.story(), progress)
+        except KeyboardInterrupt:
+            progress(Step("Stopping, keeping what it has"))
+            jobs.stop()
+            jobs.wait()
+    return result_of(run)
+
+
+def tell_progress(story: Story, progress: Progress) -> None:
+    """One line of a terminal from a run's story."""
+    if story.state != "training" or not story.points:
+        progress(Step(story.detail or story.state.capitalize()))
+        return
+    speed = f", {story.tokens_per_second:,.0f} tokens/s" if story.tokens_per_second else ""
+    left = f", {show.duration(story.seconds_left)} left" if story.seconds_left else ""
+    unit = f"steps, loss {story.points[-1].loss:.4f}{speed}{left}"
+    progress(Step("Training", story.step, story.total_steps, unit))
+
+
+def result_of(run: Run) -> dict[str, Any]:
+    """What a finished run has to show. Raises RunError if it failed."""
+    story = run.story()
+    if story.error is not None:
+        raise RunError(*story.error)
+    return {
+        "run": run.name, "state": story.state, "step": story.step,
+        "total_steps": story.total_steps,
+        "loss": story.points[-1].loss if story.points else None,
+        "eval_loss": story.evals[-1][1] if story.evals else None,
+        "seconds": story.elapsed_seconds, "tokens_per_second": story.tokens_per_second,
+        "folder": str(run.path), "adapter": str(run.adapter_path) if run.has_adapter else None,
+    }
+
+
+def _show_result(result: dict[str, Any]) -> None:
+    words = {"done": "finished", "stopped": "stopped, and kept what it had"}
+    loss = "" if result["loss"] is None else f", loss {result['loss']:.4f}"
+    console.print(f"Run {result['run']} {words.get(result['state'], result['state'])} at step "
+                  f"{result['step']} of {result['total_steps']}{loss}.")
+    if result["adapter"]:
+        console.print(f"Adapter: {show.escape(result['adapter'])}", soft_wrap=True)
+    if result["state"] == "stopped":
+        console.print(f"Go on with: launch.py resume {result['run']}")
