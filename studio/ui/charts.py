@@ -19,9 +19,9 @@ MAX_POINTS = 1000
 """More points than a plot is wide in pixels only make the page slow."""
 
 HEIGHT_PIXELS = 400
-LOSS = "#6366f1"
-HELD_OUT = "#f59e0b"
-RATE = "#14b8a6"
+LOSS = "#1f8a91"
+HELD_OUT = "#d9822b"
+RATE = "#7f84d6"
 TEXT = "#8b93a3"
 GRID = "rgba(139,147,163,0.22)"
 

@@ -14,16 +14,22 @@ from urllib.parse import quote
 
 import gradio as gr
 
-_TEMPLATE = '<div class="live-plot" style="height: ${height}px"></div>'
+_TEMPLATE = (
+    '<div class="live-plot-empty empty" style="height: ${height}px" hidden>'
+    '<div class="empty-text">${empty_text}</div></div>'
+    '<div class="live-plot" style="height: ${height}px"></div>'
+)
 
 _SCRIPT = """
 const box = element.querySelector('.live-plot');
+const waiting = element.querySelector('.live-plot-empty');
 const css = (name, other) =>
     getComputedStyle(element).getPropertyValue(name).trim() || other;
 let shown = null;
 function draw() {
-    if (!window.Plotly || !box.offsetWidth) { return; }
-    if (!props.value) { window.Plotly.purge(box); shown = ''; return; }
+    box.hidden = !props.value;
+    waiting.hidden = Boolean(props.value);
+    if (!window.Plotly || !props.value || !box.offsetWidth) { return; }
     const figure = JSON.parse(props.value);
     const layout = figure.layout;
     layout.font = Object.assign(layout.font || {}, {
@@ -61,13 +67,14 @@ def _plotly_script() -> Path:
     return script
 
 
-def live_plot(figure: Any = None, *, height_pixels: int, elem_id: str) -> gr.HTML:
-    """A chart component. Update it with `figure_value(figure)`."""
+def live_plot(figure: Any = None, *, height_pixels: int, elem_id: str, empty_text: str) -> gr.HTML:
+    """A chart component. Update it with `figure_value(figure)`; without one it says `empty_text`.
+    """
     address = "gradio_api/file=" + quote(_plotly_script().as_posix())
     return gr.HTML(
         figure_value(figure), html_template=_TEMPLATE, js_on_load=_SCRIPT,
         head=f'<script src="{address}"></script>', elem_id=elem_id, height=height_pixels,
-        min_height=height_pixels, apply_default_css=False,
+        empty_text=empty_text, min_height=height_pixels, apply_default_css=False,
     )
 
 

@@ -79,6 +79,11 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
     return f'<dl class="facts">{rows}</dl>'
 
 
+def preformatted(text: str) -> str:
+    """Text as it stands, such as YAML or a command."""
+    return f'<pre class="plain">{escape(text)}</pre>'
+
+
 def readable_seconds(seconds: float | None) -> str:
     """75 -> '1 min 15 s'; an unknown time is a dash."""
     if seconds is None:

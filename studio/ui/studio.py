@@ -14,8 +14,10 @@ from studio.arbiter import Arbiter
 from studio.settings import Settings
 
 if TYPE_CHECKING:
+    from studio.chat.desk import ChatDesk
+    from studio.hardware.telemetry import Sampler
     from studio.training.job import JobRunner
-    from studio.ui.chat_desk import ChatDesk
+    from studio.ui.shelf import RunShelf
     from studio.ui.tasks import Tasks
 
 STOP_SECONDS = 60
@@ -41,7 +43,7 @@ class Studio:
     @functools.cached_property
     def chat(self) -> ChatDesk:
         """The loaded chat models, one desk for all pages."""
-        from studio.ui.chat_desk import ChatDesk
+        from studio.chat.desk import ChatDesk
 
         return ChatDesk(self.settings, self.arbiter)
 
@@ -51,6 +53,20 @@ class Studio:
         from studio.ui.tasks import Tasks
 
         return Tasks(self.arbiter)
+
+    @functools.cached_property
+    def sampler(self) -> Sampler:
+        """Reads the present load of this PC, for all pages."""
+        from studio.hardware.telemetry import Sampler
+
+        return Sampler()
+
+    @functools.cached_property
+    def shelf(self) -> RunShelf:
+        """All runs of the home."""
+        from studio.ui.shelf import RunShelf
+
+        return RunShelf(self.settings)
 
     def warm_up(self) -> None:
         """Import the engine's slow libraries; returns at once when that is done.

@@ -7,47 +7,37 @@ whole run show the same.
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from studio.files import readable_bytes
 from studio.ui.markup import bar, empty, note, readable_seconds, tiles
 
 if TYPE_CHECKING:
+    from studio.hardware.telemetry import Sample
     from studio.story import Story
+    from studio.ui.shelf import RunRow
 
-STATE_WORDS: dict[str, tuple[str, str]] = {
-    # state: (a word for tables, what it means)
-    "queued": ("Waiting", "Waiting for its turn"),
-    "preparing": ("Preparing", "Getting the model and the data ready"),
-    "loading": ("Loading", "Loading the model"),
-    "tokenising": ("Reading data", "Turning the examples into tokens"),
-    "training": ("Training", "Training"),
-    "evaluating": ("Evaluating", "Measuring the loss on the held-out part"),
-    "saving": ("Saving", "Writing the adapter"),
-    "done": ("Done", "Done: the adapter is ready for Chat and Export"),
-    "stopped": ("Stopped", "Stopped by you: what it had learned is kept"),
-    "failed": ("Failed", "Ended with an error"),
-    "interrupted": ("Interrupted", "The program ended while it ran"),
+STATE_WORDS = {
+    "queued": "Waiting", "preparing": "Preparing", "loading": "Loading",
+    "tokenising": "Reading data", "training": "Training", "evaluating": "Evaluating",
+    "saving": "Saving", "done": "Done", "stopped": "Stopped", "failed": "Failed",
+    "interrupted": "Interrupted",
 }
 LOG_LINES = 40
 
-
-@dataclass(frozen=True)
-class RunRow:
-    """One line of the list of runs. `loss` is None before the first step."""
-
-    name: str
-    state: str
-    step: int
-    total_steps: int
-    loss: float | None
-    started_seconds: float | None
+CHOOSE_SCRIPT = """
+element.addEventListener('click', (event) => {
+    const row = event.target.closest('[data-run]');
+    if (row) { trigger('click', {run: row.dataset.run}); }
+});
+"""
+"""Runs in the browser: a click anywhere in a row of `runs_view` opens that run."""
 
 
 def state_word(state: str) -> str:
     """A state as a person would say it."""
-    return STATE_WORDS.get(state, (state.capitalize(), ""))[0]
+    return STATE_WORDS.get(state, state.capitalize())
 
 
 def status_view(story: Story | None) -> str:
@@ -55,13 +45,11 @@ def status_view(story: Story | None) -> str:
     if story is None:
         return empty("Nothing has been trained yet",
                      "Press Start. The curve, the speed, and the time left appear here.")
-    meaning = STATE_WORDS.get(story.state, ("", story.state))[1]
-    detail = f" · {story.detail}" if story.detail and story.detail != meaning else ""
     head = (
         f'<div class="run-head" data-run="{escape(story.name)}" data-state="{escape(story.state)}">'
         f'<span class="pill pill-{escape(story.state)}">{escape(state_word(story.state))}</span>'
         f'<span class="run-name">{escape(story.name)}</span>'
-        f'<span class="quiet">{escape(meaning + detail)}</span></div>'
+        f'<span class="quiet">{escape(story.detail)}</span></div>'
     )
     return f'<div class="run-status">{head}{_progress(story)}{_numbers(story)}{_error(story)}</div>'
 
@@ -92,12 +80,7 @@ def _numbers(story: Story) -> str:
 
 
 def _error(story: Story) -> str:
-    if story.error is None:
-        if story.state == "interrupted":
-            return note("The program ended while this run was at work.",
-                        "Press Resume to go on from its last checkpoint.", "warning")
-        return ""
-    return note(story.error[0], story.error[1], "problem")
+    return note(story.error[0], story.error[1], "problem") if story.error else ""
 
 
 def log_view(story: Story | None) -> str:
@@ -107,6 +90,37 @@ def log_view(story: Story | None) -> str:
     # Reversed in the page order and again by the style: a browser then keeps the end in view.
     lines = reversed(story.log_tail[-LOG_LINES:])
     return '<div class="log">' + "".join(f"<div>{escape(line)}</div>" for line in lines) + "</div>"
+
+
+def telemetry_view(sample: Sample | None) -> str:
+    """One line: what the processor, the memory, and the GPU are doing."""
+    if sample is None:
+        return ""
+    pairs = [("Processor", f"{sample.cpu_percent:.0f} %"),
+             ("Memory", _of(sample.ram_used_bytes, sample.ram_total_bytes))]
+    if sample.gpu_name:
+        pairs = [("GPU", sample.gpu_name), *_gpu_pairs(sample), *pairs]
+    return '<div class="telemetry">' + "".join(
+        f'<span><span class="quiet">{escape(name)}</span> {escape(value)}</span>'
+        for name, value in pairs) + "</div>"
+
+
+def _gpu_pairs(sample: Sample) -> list[tuple[str, str]]:
+    pairs = []
+    if sample.gpu_used_bytes is not None and sample.gpu_total_bytes is not None:
+        pairs.append(("GPU memory",
+                      _of(sample.gpu_used_bytes, sample.gpu_total_bytes)))
+    if sample.gpu_utilization_percent is not None:
+        pairs.append(("Load", f"{sample.gpu_utilization_percent} %"))
+    if sample.gpu_temperature_celsius is not None:
+        pairs.append(("Temperature", f"{sample.gpu_temperature_celsius} °C"))
+    if sample.gpu_power_watts is not None:
+        pairs.append(("Power", f"{sample.gpu_power_watts:.0f} W"))
+    return pairs
+
+
+def _of(used_bytes: int, total_bytes: int) -> str:
+    return f"{readable_bytes(used_bytes)} of {readable_bytes(total_bytes)}"
 
 
 def runs_view(rows: list[RunRow], shown: str = "") -> str:

@@ -1,0 +1,84 @@
+"""All runs of the home, kept open so that asking again reads only what was added.
+
+A page asks every second or two; `runs.list_runs` alone would read every event of every run anew.
+Holds nothing that is not in the run folders.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from studio.errors import RunError
+from studio.runs import Run, list_runs, open_run
+from studio.settings import Settings
+from studio.story import Story
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run in one line. `loss` is None before the first step, `has_adapter` once it is saved."""
+
+    name: str
+    state: str
+    step: int = 0
+    total_steps: int = 0
+    loss: float | None = None
+    started_seconds: float | None = None
+    has_adapter: bool = False
+
+
+class RunShelf:
+    """The runs under `settings.runs`, shared by all pages."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._open: dict[tuple[Path, int], Run] = {}
+
+    def runs(self) -> list[Run]:
+        """Newest first; the same object for the same folder."""
+        found = {}
+        with self._lock:
+            for run in list_runs(self._settings):
+                key = (run.path, _made(run.path))
+                found[key] = self._open.get(key, run)
+            self._open = found
+        return list(found.values())
+
+    def get(self, name: str) -> Run:
+        """The run of that name. Raises RunError, naming the nearest one, if there is none."""
+        for run in self.runs():
+            if run.name == name:
+                return run
+        return open_run(self._settings, name)
+
+    def story(self, name: str) -> Story | None:
+        """Of the run of that name; None when there is no name or no longer such a run."""
+        try:
+            return self.get(name).story() if name else None
+        except RunError:
+            return None
+
+    def rows(self) -> list[RunRow]:
+        """One line for each run, newest first."""
+        return [_row(run) for run in self.runs()]
+
+
+def _row(run: Run) -> RunRow:
+    story = run.story()
+    events = run.events()
+    return RunRow(
+        run.name, story.state, story.step, story.total_steps,
+        story.points[-1].loss if story.points else None,
+        events[0].get("time") if events else None, run.has_adapter,
+    )
+
+
+def _made(path: Path) -> int:
+    """Tells a folder that was deleted and made again from the first one."""
+    try:
+        return (path / "recipe.yaml").stat().st_ino
+    except OSError:
+        return 0
