@@ -145,13 +145,14 @@ class Nvml:
             return None
 
 
-def open_nvml(library: Library | None = None) -> tuple[Nvml | None, str]:
+def open_nvml(library: Library = None) -> tuple[Nvml | None, str]:
     """An open NVML, or None with the reason; the reason is empty where there is just no driver."""
     if library is None:
         try:
-            import pynvml as library
+            import pynvml
         except ImportError:
             return None, "The package nvidia-ml-py is not installed, so NVIDIA GPUs are not seen."
+        library = pynvml
     try:
         library.nvmlInit()
     except library.NVMLError as error:
@@ -162,7 +163,7 @@ def open_nvml(library: Library | None = None) -> tuple[Nvml | None, str]:
 
 
 @contextmanager
-def nvml_session(library: Library | None = None) -> Iterator[tuple[Nvml | None, str]]:
+def nvml_session(library: Library = None) -> Iterator[tuple[Nvml | None, str]]:
     """`open_nvml` for the length of a block."""
     nvml, reason = open_nvml(library)
     try:

@@ -1,0 +1,94 @@
+"""Memory that stays from step to step: weights, adapter, gradients, optimizer, overhead.
+
+Constants are those of the libraries' own storage, named with their source; nothing is fitted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from studio.hardware.parts import PartBytes, millions, part
+from studio.hardware.workload import Workload, linear_parameters
+
+if TYPE_CHECKING:
+    from studio.models.shape import ModelShape
+
+NF4_BYTES = 0.5 + 4 / 64
+"""4 bits and one float32 scale per block of 64 (bitsandbytes)."""
+NF4_DOUBLE_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""The scales as 8 bits themselves, with one float32 per 256 of them."""
+INT8_STATE_BYTES = 1 + 4 / 256
+"""One 8-bit optimizer state per parameter, with one float32 scale per block of 256."""
+CUDA_CONTEXT_BYTES = 0.5e9
+"""CUDA context, cuBLAS workspace and loaded kernels, outside torch's counters."""
+CPU_LIBRARIES_BYTES = 0.55e9
+"""torch, transformers, peft, trl and datasets once imported: 508 MB measured, and buffers."""
+
+
+def weights(work: Workload, shape: ModelShape) -> PartBytes:
+    """The base model as it is held while training."""
+    if work.quantization == "none":
+        return part("weights", shape.parameters * work.weight_bytes,
+                    f"{millions(shape.parameters)} parameters at {work.weight_bytes} bytes "
+                    f"({work.dtype})")
+    quantized = linear_parameters(shape.linears)
+    rest = shape.parameters - quantized
+    each = _quantized_bytes(work)
+    return part("weights", quantized * each + rest * work.weight_bytes,
+                f"{millions(quantized)} quantised parameters of the linear layers at {each:.3f} "
+                f"bytes, and {millions(rest)} (embeddings, head, norms) at {work.weight_bytes}")
+
+
+def _quantized_bytes(work: Workload) -> float:
+    if work.quantization == "8bit":
+        return 1.0
+    return NF4_DOUBLE_BYTES if work.double_quantization else NF4_BYTES
+
+
+def adapter(work: Workload) -> PartBytes:
+    """The weights trained beside the base."""
+    if work.trains_base:
+        return part("adapter", 0, "The base itself is trained, so there is no adapter")
+    return part("adapter", work.trainable * work.trainable_bytes,
+                f"{millions(work.trainable)} trained parameters at {work.trainable_bytes} bytes")
+
+
+def gradients(work: Workload) -> PartBytes:
+    """One gradient per trained parameter, in its own number format."""
+    return part("gradients", work.trainable * work.trainable_bytes,
+                f"{millions(work.trainable)} trained parameters at {work.trainable_bytes} bytes")
+
+
+def optimizer(work: Workload) -> PartBytes:
+    """What the optimizer remembers of every trained parameter."""
+    each, why = _state_bytes(work)
+    return part("optimizer", work.trainable * each,
+                f"{millions(work.trainable)} trained parameters at {each:.2f} bytes ({why})")
+
+
+def _state_bytes(work: Workload) -> tuple[float, str]:
+    if work.optimizer == "adafactor":
+        # A row and a column of float32 for a matrix; an adapter's matrices are `rank` wide.
+        width = max(1, work.rank if not work.trains_base else 1024)
+        return 4 / width, "Adafactor keeps one number per row and column"
+    if work.optimizer == "paged_adamw_8bit":
+        return 2 * INT8_STATE_BYTES, "two 8-bit states; may move to main memory in a squeeze"
+    if work.optimizer == "adamw_8bit":
+        return 2 * INT8_STATE_BYTES, "two 8-bit states"
+    return 2 * work.trainable_bytes, f"two states of {work.trainable_bytes} bytes"
+
+
+def optimizer_step_bytes(work: Workload) -> int:
+    """Temporary memory of the optimizer's own step.
+
+    torch's foreach AdamW, its default on CUDA, makes one copy of a state of all parameters at once:
+    10 bytes a parameter at the peak of bfloat16 full tuning instead of 8.
+    """
+    return work.trainable * work.trainable_bytes if work.foreach_optimizer else 0
+
+
+def overhead(work: Workload) -> PartBytes:
+    """What is taken before the first weight is loaded."""
+    if work.on_gpu:
+        return part("overhead", CUDA_CONTEXT_BYTES, "CUDA context, workspaces and kernels")
+    return part("overhead", CPU_LIBRARIES_BYTES, "The libraries in this program")
