@@ -1,0 +1,156 @@
+"""A PEFT adapter folder, read without loading a model: what it is, and whether it fits a base.
+
+Reads `adapter_config.json` and the header of `adapter_model.safetensors` only. Pickled weights
+are refused. Loading the weights into a model is PEFT's work, in `studio/chat` and
+`studio/export`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+PICKLED_FILES = ("adapter_model.bin", "adapter_model.pt", "adapter_model.pth")
+_PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True)
+class AdapterFolder:
+    """An adapter on disk. `shapes` maps the tensor names of the file to their shapes."""
+
+    path: Path
+    config: dict[str, Any]
+    shapes: dict[str, tuple[int, ...]]
+
+    @property
+    def base_name(self) -> str:
+        """The base that the adapter says it was trained on; may be empty."""
+        return str(self.config.get("base_model_name_or_path") or "")
+
+    @property
+    def method(self) -> str:
+        """PEFT's name of the method, in capitals: LORA and others."""
+        return str(self.config.get("peft_type") or "").upper()
+
+    @property
+    def shares_a_batch(self) -> bool:
+        """Whether PEFT can answer with it beside other adapters in one batch."""
+        apart = ("use_dora", "alora_invocation_tokens", "trainable_token_indices")
+        return self.method == "LORA" and not any(self.config.get(name) for name in apart)
+
+    @property
+    def changed_biases(self) -> list[str]:
+        """Names of bias terms that belong to the base itself and that the adapter replaces."""
+        return [name for name in self.shapes if name.endswith(".bias") and "lora_" not in name
+                and not self._is_saved_module(name)]
+
+    def _is_saved_module(self, name: str) -> bool:
+        saved = self.config.get("modules_to_save") or []
+        return any(part in saved for part in name.split("."))
+
+
+def is_full_model(path: Path) -> bool:
+    """True for a folder with a whole model, as runs without an adapter leave it."""
+    return (path / "config.json").is_file() and not (path / CONFIG_FILE).exists()
+
+
+def read_adapter_folder(path: Path) -> AdapterFolder:
+    """The adapter at `path`. Raises ModelError if it is missing, damaged, or pickled."""
+    if not path.is_dir():
+        raise ModelError(f"There is no adapter folder at {path}.",
+                         "Choose a finished run, or a folder that PEFT saved.")
+    if not (path / CONFIG_FILE).is_file():
+        raise ModelError(f"{path.name} is not an adapter: {CONFIG_FILE} is missing in {path}.",
+                         "Choose a finished run, or a folder that PEFT saved.")
+    _require_safetensors(path)
+    return AdapterFolder(path, _read_config(path / CONFIG_FILE), _read_shapes(path / WEIGHTS_FILE))
+
+
+def _require_safetensors(path: Path) -> None:
+    if (path / WEIGHTS_FILE).is_file():
+        return
+    pickled = next((name for name in PICKLED_FILES if (path / name).exists()), None)
+    if pickled:
+        raise ModelError(
+            f"{path.name} has its weights only in {pickled}, which is a pickle and could run "
+            "code when it is opened. The studio reads safetensors only.",
+            f"Ask its author for {WEIGHTS_FILE}, or convert it where you trust it.",
+        )
+    raise ModelError(f"{path.name} has no weights: {WEIGHTS_FILE} is missing in {path}.",
+                     "The folder was not copied whole, or the run had not saved yet.")
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"{file} is not valid JSON: {error}.",
+                         "Save the adapter again.") from error
+    if not isinstance(config, dict) or not config.get("peft_type"):
+        raise ModelError(f"{file} does not say which method it is (peft_type is missing).",
+                         "Save the adapter again with PEFT.")
+    return config
+
+
+def _read_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="np") as tensors:
+            names = list(tensors.keys())
+            return {name: tuple(tensors.get_slice(name).get_shape()) for name in names}
+    except SafetensorError as error:
+        raise ModelError(f"{file} is damaged: {error}.",
+                         "Copy the adapter again, or train it again.") from error
+
+
+def require_fit(adapter: AdapterFolder, base: nn.Module, base_name: str) -> None:
+    """Raise ModelError naming the first layer at which `adapter` does not fit `base`.
+
+    LoRA's A is (rank, inputs) and B is (outputs, rank) of the layer that it stands beside.
+    """
+    modules = dict(base.named_modules())
+    for name, shape in adapter.shapes.items():
+        reason = _misfit(name, shape, modules)
+        if reason:
+            trained_on = f" It was trained on {adapter.base_name}." if adapter.base_name else ""
+            raise ModelError(
+                f"The adapter {adapter.path} does not fit {base_name}: {reason}.{trained_on}",
+                "Choose the base model that the adapter was trained on.",
+            )
+
+
+def _misfit(name: str, shape: tuple[int, ...], modules: dict[str, nn.Module]) -> str:
+    path = name.removeprefix(_PREFIX)
+    for part, axis, side in ((".lora_A.", 1, "inputs"), (".lora_B.", 0, "outputs")):
+        layer, found, _ = path.partition(part)
+        if not found:
+            continue
+        if layer not in modules:
+            return f"the base has no layer {layer}"
+        sizes = _inputs_outputs(modules[layer])
+        has = sizes[1 - axis] if sizes else None
+        if has is not None and len(shape) == 2 and shape[axis] != has:
+            return (f"{layer} has {has} {side} in the base, and {shape[axis]} in the adapter "
+                    f"(rank {shape[1 - axis]})")
+    return ""
+
+
+def _inputs_outputs(layer: nn.Module) -> tuple[int, int] | None:
+    """Sizes of a linear layer, also a quantised one, or of GPT-2's transposed Conv1D."""
+    inputs, outputs = getattr(layer, "in_features", None), getattr(layer, "out_features", None)
+    if isinstance(inputs, int) and isinstance(outputs, int):
+        return inputs, outputs
+    if type(layer).__name__ == "Conv1D":
+        weight: Any = layer.weight
+        return int(weight.shape[0]), int(weight.shape[1])
+    return None

@@ -1,0 +1,165 @@
+"""Loading a tokenizer and a base model: number format, quantization, attention, device.
+
+Reads safetensors only, and only from the folder it is given: nothing is fetched here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from studio import recipe
+from studio.device import Device, resolve_dtype
+from studio.errors import ModelError, SetupError
+from studio.models.folder import ModelFolder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def load_tokenizer(
+    folder: ModelFolder, *, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
+    """The model's tokenizer, its chat template kept, a pad token ensured. Raises ModelError."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(folder.path), trust_remote_code=trust_remote_code, local_files_only=True
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(
+            f"{folder.name} has no tokenizer that can be read: {first_line(error)}",
+            "A model folder needs tokenizer.json or tokenizer.model beside its weights.",
+        ) from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    return tokenizer
+
+
+def load_base(model: recipe.Model, folder: ModelFolder, device: Device) -> PreTrainedModel:
+    """The base model on `device`, in evaluation mode, weights as the recipe asks.
+
+    Raises SetupError where a library cannot do it here, ModelError where the weights are
+    incomplete or do not fit into memory.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    options = _options(model, folder, device)
+    try:
+        base, report = AutoModelForCausalLM.from_pretrained(
+            str(folder.path), output_loading_info=True, **options
+        )
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"{folder.name} does not fit into the memory of {device.name}.",
+            "Close what else uses it, set model.quantization to 4bit, or take a smaller model.",
+        ) from error
+    except ImportError as error:
+        raise SetupError(f"{folder.name} cannot be loaded: {first_line(error)}",
+                         "Install what is named, or choose another model.") from error
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{folder.name} cannot be loaded: {first_line(error)}",
+                         "Check the model's folder, or fetch it again.") from error
+    _require_all_weights(folder, report)
+    if "device_map" not in options:
+        base = base.to(device.torch_name)
+    base.eval()
+    return base
+
+
+def _options(model: recipe.Model, folder: ModelFolder, device: Device) -> dict[str, Any]:
+    dtype = resolve_dtype(model.dtype, device)
+    options: dict[str, Any] = {
+        "dtype": dtype, "use_safetensors": True, "local_files_only": True,
+        "trust_remote_code": model.trust_remote_code,
+    }
+    attention = attention_implementation(model, folder, device)
+    if attention is not None:
+        options["attn_implementation"] = attention
+    if model.quantization != "none":
+        options["quantization_config"] = quantization_config(model, device)
+    if model.quantization != "none" or device.kind == "cuda":
+        # Straight onto the device, never first into main memory.
+        options["device_map"] = {"": device.torch_name}
+    return options
+
+
+def quantization_config(model: recipe.Model, device: Device) -> Any:
+    """bitsandbytes settings: 4bit is NF4 with double quantization (QLoRA, arXiv:2305.14314).
+
+    Raises SetupError where bitsandbytes is missing or does not serve this device.
+    """
+    from transformers import BitsAndBytesConfig
+    from transformers.utils import is_bitsandbytes_available
+
+    if device.kind == "mps":
+        raise SetupError(
+            f"model.quantization {model.quantization} does not work on an Apple GPU.",
+            "Set model.quantization to none.",
+        )
+    if not is_bitsandbytes_available():
+        raise SetupError(
+            f"model.quantization {model.quantization} needs bitsandbytes, which is missing.",
+            "Install bitsandbytes, or set model.quantization to none.",
+        )
+    if model.quantization == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=resolve_dtype(model.dtype, device),
+    )
+
+
+def attention_implementation(
+    model: recipe.Model, folder: ModelFolder, device: Device
+) -> str | None:
+    """What to ask transformers for; None leaves it to take SDPA where the model has it.
+
+    Raises SetupError when FlashAttention 2 is asked for and cannot run here.
+    """
+    if model.attention not in ("auto", "flash_attention_2"):
+        return model.attention
+    usable = device.kind == "cuda" and _flash_attention_installed()
+    if model.attention == "flash_attention_2":
+        if not usable:
+            raise SetupError(
+                "model.attention flash_attention_2 needs an NVIDIA GPU and the package "
+                "flash-attn, and this PC does not have both.",
+                "Set model.attention to auto.",
+            )
+        return "flash_attention_2"
+    half = resolve_dtype(model.dtype, device).itemsize == 2
+    return "flash_attention_2" if usable and half and _supports_flash(model, folder) else None
+
+
+def _flash_attention_installed() -> bool:
+    from transformers.utils import is_flash_attn_2_available
+
+    return bool(is_flash_attn_2_available())
+
+
+def _supports_flash(model: recipe.Model, folder: ModelFolder) -> bool:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(str(folder.path), local_files_only=True,
+                                        trust_remote_code=model.trust_remote_code)
+    known = AutoModelForCausalLM._model_mapping
+    return type(config) in known and bool(getattr(known[type(config)], "_supports_flash_attn", 0))
+
+
+def _require_all_weights(folder: ModelFolder, report: dict[str, Any]) -> None:
+    missing = sorted(report.get("missing_keys", ()))
+    if missing:
+        # transformers would fill them with random numbers and go on.
+        raise ModelError(
+            f"{folder.name} lacks {len(missing)} of its weights, among them {missing[0]}.",
+            "The files are incomplete or belong to another architecture: fetch the model again.",
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a library's message, ended like a sentence."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text if text.endswith((".", "!", "?")) else text + "."

@@ -1,0 +1,62 @@
+"""From what a recipe says (`starter`, a Hub id, a folder) to a checked model folder on this PC.
+
+Decides which of the three is meant and hands over; loads nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from studio.errors import ModelError
+from studio.models.folder import ModelFolder, check_model_folder
+from studio.models.hub import fetch_model, is_hub_id
+from studio.models.starter import STARTER_NAME, prepare_starter
+from studio.progress import Progress, ShouldStop, never, silent
+from studio.recipe.fields import STARTER
+from studio.settings import Settings
+
+__all__ = ["ModelFolder", "find_model", "local_folder"]
+
+_PATH_LIKE = re.compile(r"^([~./\\]|[A-Za-z]:)|\\|/.*/|/$")
+
+
+def find_model(
+    source: str, settings: Settings, *, revision: str | None = None,
+    trust_remote_code: bool = False, progress: Progress = silent, stop: ShouldStop = never,
+) -> ModelFolder:
+    """The model `source` as a folder, fetched if need be.
+
+    Raises ModelError (missing, unsafe, gated, offline), DiskError (no room), Stopped.
+    """
+    if source == STARTER:
+        return ModelFolder(prepare_starter(settings, progress, stop), STARTER_NAME, STARTER)
+    folder = local_folder(source)
+    if folder is not None:
+        check_model_folder(folder, trust_remote_code=trust_remote_code)
+        return ModelFolder(folder, folder.name, source)
+    return fetch_model(source, settings, revision=revision, progress=progress, stop=stop,
+                       trust_remote_code=trust_remote_code)
+
+
+def local_folder(source: str) -> Path | None:
+    """The folder that `source` names, or None where it is a Hub id.
+
+    An existing folder wins over a Hub id of the same spelling. What starts like a path (`/`,
+    `.`, `~`, a drive) or has more than two parts is never looked up on the Hub.
+    Raises ModelError for a path without a folder behind it.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path.absolute()
+    if path.is_file():
+        raise ModelError(
+            f"{source} is a file, not a model folder.",
+            "Choose the folder that holds config.json and *.safetensors.",
+        )
+    if _PATH_LIKE.search(source) or not is_hub_id(source):
+        raise ModelError(
+            f"There is no model folder {source}.",
+            "Check the path, give a Hub id such as Qwen/Qwen3-0.6B, or take the starter model.",
+        )
+    return None
