@@ -1,0 +1,1 @@
+"""Export: a merged Transformers folder, a GGUF file, and proof that it answers alike."""
