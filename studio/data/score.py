@@ -1,0 +1,56 @@
+"""Scores answers of the starter task: is it JSON, and is it exactly the expected JSON?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from studio.data.text_files import parse_json
+
+
+@dataclass(frozen=True)
+class Score:
+    """Counts over `total` answers; `exact` answers are valid as well."""
+
+    total: int
+    valid_json: int
+    exact: int
+
+    @property
+    def valid_percent(self) -> float:
+        return 100 * self.valid_json / self.total if self.total else 0.0
+
+    @property
+    def exact_percent(self) -> float:
+        return 100 * self.exact / self.total if self.total else 0.0
+
+
+def score_json(answers: Sequence[str], expected: Sequence[str]) -> Score:
+    """Compare answers with the expected texts, one by one.
+
+    An answer is valid if the whole of it is one JSON object, and exact if the object equals the
+    expected one; the order of keys and the spaces do not count, everything else does.
+    """
+    if len(answers) != len(expected):
+        raise ValueError(f"{len(answers)} answers for {len(expected)} expected texts")
+    got = [_canonical(answer) for answer in answers]
+    wanted = [_canonical(text) for text in expected]
+    exact = sum(a is not None and a == b for a, b in zip(got, wanted, strict=True))
+    return Score(len(got), sum(answer is not None for answer in got), exact)
+
+
+def _canonical(text: str) -> str | None:
+    """The object with sorted keys, or None where the text is not one JSON object.
+
+    Compared as text, because Python takes 1, 1.0 and true for equal.
+    """
+    value: Any
+    try:
+        value, constants = parse_json(text)
+    except (ValueError, RecursionError):
+        return None
+    if constants or not isinstance(value, dict):
+        return None
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
