@@ -19,6 +19,7 @@ verbs = typer.Typer()
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is already there.")]
 Output = Annotated[Path | None, typer.Option("--output", metavar="PATH",
                                              help="Where to write. Default: in the exports.")]
+OutType = Annotated[str, typer.Option("--type", help=f"One of {', '.join(GGUF_TYPES)}.")]
 
 
 @verbs.command()
@@ -48,7 +49,7 @@ def merge(
 def export(
     model: Annotated[str, typer.Argument(
         metavar="RUN", help="A run (merged first if needed), or a merged model folder.")],
-    outtype: Annotated[str, typer.Option("--type", help=f"One of {', '.join(GGUF_TYPES)}.")] = "q8_0",
+    outtype: OutType = "q8_0",
     output: Output = None, overwrite: Overwrite = False, home: Home = None,
     offline: Offline = False, as_json: AsJson = False,
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,11 @@ from studio.cli.common import (
 )
 from studio.cli.show import console
 from studio.files import readable_bytes
+from studio.recipe import Recipe
+from studio.settings import Settings
+
+if TYPE_CHECKING:
+    from studio.models.shape import ModelShape
 
 verbs = typer.Typer()
 
@@ -54,7 +59,8 @@ def _show_doctor(found: dict[str, Any]) -> None:
 
 @verbs.command()
 def inspect(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A data file, a Hub id, or 'starter'.")],
+    file: Annotated[str, typer.Argument(metavar="FILE",
+                                        help="A data file, a Hub id, or 'starter'.")],
     home: Home = None, offline: Offline = False, as_json: AsJson = False,
     split: Annotated[str, typer.Option("--split", help="Split of a Hub dataset.")] = "train",
 ) -> None:
@@ -89,14 +95,20 @@ def params(recipe: RecipeFile, changes: Changes = None, home: Home = None,
 
     def work() -> dict[str, Any]:
         from studio.adapters.count import count_trainable
-        from studio.models.shape import recipe_shape
 
         chosen = read_recipe(recipe, changes)
-        count = count_trainable(chosen, recipe_shape(chosen.model, settings))
+        count = count_trainable(chosen, _shape(chosen, settings))
         return {"trainable": count.trainable, "total": count.total, "percent": count.percent,
                 "adapter_bytes": count.adapter_bytes}
 
     report(as_json, work, _show_params)
+
+
+def _shape(recipe: Recipe, settings: Settings) -> ModelShape:
+    from studio.models.shape import model_shape
+
+    return model_shape(recipe.model.source, settings, revision=recipe.model.revision,
+                       trust_remote_code=recipe.model.trust_remote_code)
 
 
 def _show_params(count: dict[str, Any]) -> None:
@@ -114,11 +126,10 @@ def estimate(recipe: RecipeFile, changes: Changes = None, home: Home = None,
     def work() -> dict[str, Any]:
         from studio.device import free_device_bytes, pick_device
         from studio.hardware.memory import estimate as estimate_memory
-        from studio.models.shape import recipe_shape
 
         chosen = read_recipe(recipe, changes)
         device = pick_device()
-        shape = recipe_shape(chosen.model, settings)
+        shape = _shape(chosen, settings)
         needed = estimate_memory(chosen, shape, device)
         return needed.to_dict(free_device_bytes(device))
 
@@ -129,7 +140,8 @@ def _show_estimate(found: dict[str, Any]) -> None:
     show.table("Memory", ("Part", "Size"),
                [(name, readable_bytes(size)) for name, size in found["parts"].items()])
     console.print(f"Together about {readable_bytes(found['total_bytes'])} (between "
-                  f"{readable_bytes(found['low_bytes'])} and {readable_bytes(found['high_bytes'])}), "
+                  f"{readable_bytes(found['low_bytes'])} and "
+                  f"{readable_bytes(found['high_bytes'])}), "
                   f"{readable_bytes(found['free_bytes'])} are free.")
     console.print("This fits." if found["fits"] else "This does not fit.")
 

@@ -38,7 +38,7 @@ def train(recipe: RecipeFile, run: RunName = None, changes: Changes = None, home
 
     def work() -> dict[str, Any]:
         jobs = JobRunner(settings, Arbiter())
-        return follow(jobs, jobs.start(read_recipe(recipe, changes), run))
+        return _follow(jobs, jobs.start(read_recipe(recipe, changes), run))
 
     report(as_json, work, _show_result)
 
@@ -51,23 +51,27 @@ def resume(name: Annotated[str, typer.Argument(metavar="NAME", help="A stopped r
 
     def work() -> dict[str, Any]:
         jobs = JobRunner(settings, Arbiter())
-        return follow(jobs, jobs.resume(name))
+        return _follow(jobs, jobs.resume(name))
 
     report(as_json, work, _show_result)
 
 
-def follow(jobs: JobRunner, run: Run) -> dict[str, Any]:
-    """Draw a run's progress until it ends. Raises RunError with its own words if it failed."""
-    with show.bar() as progress:
-        try:
-            while jobs.active is not None:
-                jobs.wait(LOOK_EVERY_SECONDS)
-                tell_progress(run.story(), progress)
-        except KeyboardInterrupt:
-            progress(Step("Stopping, keeping what it has"))
-            jobs.stop()
-            jobs.wait()
+def follow(jobs: JobRunner, run: Run, progress: Progress) -> dict[str, Any]:
+    """Show a run's progress until it ends. Raises RunError with its own words if it failed."""
+    try:
+        while jobs.active is not None:
+            jobs.wait(LOOK_EVERY_SECONDS)
+            tell_progress(run.story(), progress)
+    except KeyboardInterrupt:
+        progress(Step("Stopping, keeping what it has"))
+        jobs.stop()
+        jobs.wait()
     return result_of(run)
+
+
+def _follow(jobs: JobRunner, run: Run) -> dict[str, Any]:
+    with show.bar() as progress:
+        return follow(jobs, run, progress)
 
 
 def tell_progress(story: Story, progress: Progress) -> None:
