@@ -1,0 +1,235 @@
+"""The Export tab: a run becomes a plain model folder, and that becomes a GGUF file.
+
+Wiring and handlers. The work runs as a task of the program (`studio/ui/tasks.py`): a page that is
+closed or reloaded changes nothing. What is shown is in `export_view.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from studio.errors import ExportError, StudioError
+from studio.files import folder_bytes, free_bytes, safe_name
+from studio.progress import Progress, ShouldStop
+from studio.ui import markup
+from studio.ui.guard import guarded
+from studio.ui.panels import export_view
+from studio.ui.panels.chat_columns import Trained, trained_runs
+from studio.ui.panels.export_results import Result, find_results
+from studio.ui.shared import PRIVATE, QUIET, Shared
+from studio.ui.tasks import TaskView
+
+if TYPE_CHECKING:
+    from studio.ui.studio import Studio
+
+Choice = tuple[str, str]
+PARTS = ("task", "stop", "results", "run", "model")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that the tab shows at one moment; `run` and `model` are what is chosen."""
+
+    task: TaskView
+    results: tuple[Result, ...]
+    runs: tuple[Choice, ...]
+    models: tuple[Choice, ...]
+    run: str | None
+    model: str | None
+
+
+def build(studio: Studio, shared: Shared) -> None:
+    """Two steps beside each other, the work under way, the results."""
+    with gr.Row(equal_height=True):
+        with gr.Column(min_width=360), gr.Group(elem_classes="card"):
+            merge = _build_merge()
+        with gr.Column(min_width=360), gr.Group(elem_classes="card"):
+            write = _build_gguf()
+    with gr.Row(equal_height=True, elem_id="export-work", visible=False) as work:
+        task = gr.HTML(elem_id="export-task", padding=False)
+        stop = gr.Button("Stop", variant="stop", scale=0, min_width=110, elem_id="export-stop")
+    with gr.Group(elem_classes="card"):
+        gr.HTML(markup.heading("Exports", "Everything stays on this PC, in the folders named."))
+        results = gr.HTML(export_view.results_view([]), elem_id="export-results", padding=False)
+    _wire(studio, shared, {**merge, **write, "task": task, "work": work, "stop": stop,
+                           "results": results})
+
+
+def _build_merge() -> dict[str, Any]:
+    gr.HTML(markup.heading("1. Merge", "Adds a run's adapter to its base model: a plain "
+                           "Transformers folder that needs no adapter any more."))
+    run = gr.Dropdown([], label="Run", elem_id="export-run",
+                      info="Finished and stopped runs that have an adapter.")
+    name = gr.Textbox(label="Name", max_lines=1, elem_id="export-name",
+                      placeholder="Empty: the name of the run")
+    room = gr.HTML(elem_id="export-merge-room", padding=False)
+    button = gr.Button("Merge", variant="primary", elem_id="export-merge")
+    return {"run": run, "name": name, "merge_room": room, "merge": button}
+
+
+def _build_gguf() -> dict[str, Any]:
+    gr.HTML(markup.heading("2. Write GGUF", "One file for llama.cpp, LM Studio, and Ollama, "
+                           "made from a merged model."))
+    model = gr.Dropdown([], label="Merged model", elem_id="export-model",
+                        info="Model folders from step 1.")
+    outtype = gr.Dropdown(export_view.OUTTYPES, value="q8_0", label="Number format",
+                          elem_id="export-outtype", info="How each weight is stored.")
+    room = gr.HTML(elem_id="export-gguf-room", padding=False)
+    button = gr.Button("Write GGUF", variant="primary", elem_id="export-gguf")
+    return {"model": model, "outtype": outtype, "gguf_room": room, "gguf": button}
+
+
+def _wire(studio: Studio, shared: Shared, parts: dict[str, Any]) -> None:
+    seen = gr.State({})
+    shown = [parts["work"], *(parts[name] for name in PARTS), seen]
+    chosen = [parts["run"], seen]
+
+    def refresh(run: str | None, seen: dict[str, Any]) -> list[Any]:
+        return page(look(studio, run), seen)
+
+    def merge(run: str | None, name: str, seen: dict[str, Any]) -> list[Any]:
+        start_merge(studio, run, name)
+        return ["", *refresh(run, seen)]
+
+    def write(model: str | None, outtype: str, run: str | None, seen: dict[str, Any]) -> list[Any]:
+        start_gguf(studio, model, outtype)
+        return refresh(run, seen)
+
+    shared.timer.tick(refresh, chosen, shown, **QUIET)
+    shared.demo.load(refresh, chosen, shown, **QUIET)
+    parts["merge"].click(guarded(merge), [parts["run"], parts["name"], seen],
+                         [parts["name"], *shown], **PRIVATE)
+    parts["gguf"].click(guarded(write), [parts["model"], parts["outtype"], *chosen], shown,
+                        **PRIVATE)
+    parts["stop"].click(lambda: studio.tasks.stop(), None, None, **QUIET)
+    parts["run"].change(lambda run: merge_room(studio, run), parts["run"], parts["merge_room"],
+                        **QUIET)
+    gr.on([parts["model"].change, parts["outtype"].change],
+          lambda model, outtype: gguf_room(studio, model, outtype),
+          [parts["model"], parts["outtype"]], parts["gguf_room"], **QUIET)
+
+
+def start_merge(studio: Studio, run: str | None, name: str) -> None:
+    """Begin to merge a run's adapter in the background. Raises StudioError if it cannot."""
+    if not run:
+        raise ExportError("No run is chosen.", "Train something first, then choose it here.")
+    source = studio.shelf.get(run).path
+    output = studio.settings.exports / safe_name(name or run, "model")
+    _refuse_taken(output)
+
+    def work(progress: Progress, stop: ShouldStop) -> Path:
+        from studio.export.merge import merge
+
+        return merge(source, output, studio.settings, progress=progress, stop=stop).path
+
+    studio.tasks.start(f"Merging {run}", work)
+
+
+def start_gguf(studio: Studio, model: str | None, outtype: str) -> None:
+    """Begin to write a GGUF file in the background. Raises StudioError if it cannot."""
+    folders = dict((name, path) for name, path in model_folders(studio))
+    if not model or model not in folders:
+        raise ExportError("No merged model is chosen.", "Merge a run first (step 1).")
+    output = studio.settings.exports / f"{model}-{outtype}.gguf"
+    _refuse_taken(output)
+
+    def work(progress: Progress, stop: ShouldStop) -> Path:
+        from studio.export.gguf import write_gguf
+
+        return write_gguf(folders[model], output, outtype, studio.settings,
+                          progress=progress, stop=stop)
+
+    studio.tasks.start(f"Writing {output.name}", work)
+
+
+def _refuse_taken(output: Path) -> None:
+    if output.exists():
+        raise ExportError(f"There is already an export named {output.name}.",
+                          "Give another name, or delete that one in the exports folder.")
+
+
+def model_folders(studio: Studio) -> list[tuple[str, Path]]:
+    """Names and folders of all models that a GGUF can be made of."""
+    merged = [(one.name, one.path) for one in find_results(studio.settings.exports)
+              if one.kind == "model folder"]
+    whole = [(one.name, one.path) for one in trained_runs(studio.shelf.runs())
+             if one.is_whole_model]
+    names = {name for name, _ in merged}
+    return merged + [(name, path) for name, path in whole if name not in names]
+
+
+def merge_room(studio: Studio, run: str | None) -> str:
+    """Disk that the merge takes, from the shape of the base. Imports transformers."""
+    if not run:
+        return ""
+    from studio.models.shape import model_shape
+
+    try:
+        model = studio.shelf.get(run).recipe.model
+        studio.warm_up()
+        shape = model_shape(model.source, studio.settings, revision=model.revision,
+                            trust_remote_code=model.trust_remote_code)
+    except StudioError as error:
+        return markup.note(error.message, error.hint, "warning")
+    width = 4 if "32" in shape.dtype_name else 2
+    return export_view.room_view("The merged model", shape.parameters * width,
+                                 free_bytes(studio.settings.exports))
+
+
+def gguf_room(studio: Studio, model: str | None, outtype: str) -> str:
+    """Disk that the GGUF takes, from the size of the merged folder (two bytes a weight)."""
+    folder = dict(model_folders(studio)).get(model or "")
+    if folder is None:
+        return ""
+    needed = folder_bytes(folder) / 2 * export_view.BYTES_PER_WEIGHT[outtype]
+    return export_view.room_view("The file", int(needed), free_bytes(studio.settings.exports))
+
+
+def look(studio: Studio, run: str | None) -> Snapshot:
+    """Read the task, the exports, and what can be chosen.
+
+    A run that was chosen stays chosen; of the merged models the newest is taken when one comes.
+    """
+    runs = [one for one in trained_runs(studio.shelf.runs()) if not one.is_whole_model]
+    models = [name for name, _ in model_folders(studio)]
+    return Snapshot(
+        studio.tasks.snapshot(), tuple(find_results(studio.settings.exports)),
+        tuple(_run_choice(one) for one in runs), tuple((name, name) for name in models),
+        _kept(run, [one.name for one in runs]), next(iter(models), None),
+    )
+
+
+def _run_choice(run: Trained) -> Choice:
+    return f"{run.name} (rank {run.recipe.adapter.rank})", run.name
+
+
+def _kept(chosen: str | None, names: list[str]) -> str | None:
+    return chosen if chosen in names else next(iter(names), None)
+
+
+def page(now: Snapshot, seen: dict[str, Any]) -> list[Any]:
+    """Updates for the work row, each of `PARTS`, and what was seen; unchanged ones are skipped."""
+    parts = view(now)
+    keys = {name: key for name, (key, _) in parts.items()}
+    fresh = {name: name not in seen or seen[name] != keys[name] for name in parts}
+    return [*(parts[name][1]() if fresh[name] else gr.skip() for name in ("work", *PARTS)),
+            keys if any(fresh.values()) else gr.skip()]
+
+
+def view(now: Snapshot) -> dict[str, tuple[Any, Callable[[], Any]]]:
+    """For each part a key that changes when the part does, and its update, made only if needed."""
+    task = now.task
+    return {
+        "work": (task.state == "idle", lambda: gr.Row(visible=task.state != "idle")),
+        "task": (task.version, lambda: export_view.task_view(task)),
+        "stop": (task.state, lambda: gr.Button(
+            visible=task.is_active, interactive=task.state == "running")),
+        "results": (now.results, lambda: export_view.results_view(list(now.results))),
+        "run": (now.runs, lambda: gr.Dropdown(choices=list(now.runs), value=now.run)),
+        "model": (now.models, lambda: gr.Dropdown(choices=list(now.models), value=now.model)),
+    }
