@@ -1,0 +1,51 @@
+"""The verbs of launch.py and what --help says, known without an environment.
+
+Every verb but `test` lives in studio/cli; a test keeps the two lists equal.
+"""
+
+from __future__ import annotations
+
+SERVE, TEST = "serve", "test"
+
+VERBS = {
+    SERVE: "open the studio in the browser (this is what no verb does)",
+    "doctor": "look over this PC: GPU, driver, memory, disk, libraries",
+    "inspect": "read a data file: its format, rows, and problems",
+    "params": "count what a recipe trains, without loading the model",
+    "estimate": "how much memory a recipe needs, and whether it fits",
+    "train": "train a recipe",
+    "resume": "go on with a run that was stopped or interrupted",
+    "runs": "list the runs",
+    "chat": "ask the base model and adapters side by side",
+    "merge": "merge an adapter into a plain Transformers folder",
+    "export": "write a GGUF file",
+    "demo": "the whole job once, without a page: train, compare, merge, export",
+    TEST: "install what the tests need and run them",
+}
+
+
+def help_text() -> str:
+    """What `python launch.py --help` says."""
+    verbs = "\n".join(f"  {verb:<10} {what}" for verb, what in VERBS.items())
+    return f"""Adapter Studio: fine-tune a language model with LoRA or QLoRA on this PC.
+
+Usage: python launch.py [--port N] [--no-browser] [--home DIR] [--offline]
+       python launch.py VERB [...]            (VERB --help tells more)
+       python launch.py test [--all] [pytest arguments]
+
+The first start makes the folder .venv beside launch.py and installs everything into it; an active
+environment that has the packages is used instead.
+
+Verbs:
+{verbs}
+
+Options of serve, and of launch.py without a verb:
+  --port N       where the page answers (7861; a taken port moves to the next free one)
+  --no-browser   do not open a browser
+  --home DIR     the studio's folder for models, runs, and exports (AdapterStudio in your own)
+  --offline      do not use the network
+Before any verb:
+  --torch BUILD  auto (a CUDA build if there is an NVIDIA driver), cpu, cu126, or cu130
+Of test:
+  --all          also the tests marked slow
+"""
