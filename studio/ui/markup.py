@@ -12,6 +12,17 @@ from html import escape
 from studio.progress import Step
 
 
+def heading(title: str, text: str = "") -> str:
+    """The title of a card, with a quiet sentence below it."""
+    more = f'<p class="quiet">{escape(text)}</p>' if text else ""
+    return f"<h3>{escape(title)}</h3>{more}"
+
+
+def subheading(title: str) -> str:
+    """The title of a part within a card."""
+    return f"<h4>{escape(title)}</h4>"
+
+
 def tile(label: str, value: str, *, key: str = "") -> str:
     """A number with its name below. `key` lets a test or a script find it."""
     mark = f' data-key="{escape(key)}"' if key else ""

@@ -6,10 +6,11 @@ cannot be found is a part of the reading, not an error: the person may be in the
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from studio.errors import StudioError
+from studio.errors import ModelError, StudioError
 from studio.recipe import Recipe, recipe_from_form
 from studio.ui.studio import Studio
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from studio.adapters.count import TrainableCount
     from studio.device import Device
     from studio.hardware.memory import Estimate
+    from studio.models.folder import ModelFolder
     from studio.models.shape import ModelShape
+    from studio.recipe import Model
+    from studio.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Reading:
     estimate: Estimate | None = None
     device: Device | None = None
     free_bytes: int = 0
+    model_is_here: bool = False
     problem: StudioError | None = None
 
 
@@ -52,5 +57,20 @@ def read_recipe(studio: Studio, recipe: Recipe) -> Reading:
     model, device = recipe.model, pick_device()
     shape = model_shape(model.source, studio.settings, revision=model.revision,
                         trust_remote_code=model.trust_remote_code)
-    return Reading(recipe, shape, count_trainable(recipe, shape), estimate(recipe, shape, device),
-                   device, free_device_bytes(device))
+    free_bytes = free_device_bytes(device)
+    return Reading(
+        recipe, shape, count_trainable(recipe, shape),
+        estimate(recipe, shape, device, free_bytes=free_bytes), device, free_bytes,
+        folder_here(model, studio.settings) is not None,
+    )
+
+
+def folder_here(model: Model, settings: Settings) -> ModelFolder | None:
+    """The model's folder if it is on this PC, without asking the network."""
+    from studio.models.source import find_model
+
+    try:
+        return find_model(model.source, dataclasses.replace(settings, offline=True),
+                          revision=model.revision, trust_remote_code=model.trust_remote_code)
+    except ModelError:
+        return None

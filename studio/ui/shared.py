@@ -36,6 +36,8 @@ class Shared:
     timer: gr.Timer
     tabs: gr.Tabs
     fields: dict[str, Component] = field(default_factory=dict)
+    mirrors: list[tuple[str, Component]] = field(default_factory=list)
+    """Second sliders of a field, on another tab; never read, always moved along."""
     run_selector: gr.Dropdown | None = None
     readouts: list[tuple[Component, Callable[[Reading], Any]]] = field(default_factory=list)
     read: Callable[..., list[Any]] | None = None
@@ -63,15 +65,16 @@ class Shared:
         return dict(self.fields)
 
     def ordered(self) -> list[Component]:
-        """The same components as a list, for outputs that set the whole form."""
-        return list(self.fields.values())
+        """The same and their mirrors as a list, for outputs that set the whole form."""
+        return [*self.fields.values(), *(mirror for _, mirror in self.mirrors)]
 
     def updates_for(self, recipe: Recipe) -> list[Any]:
         """One update per component of `ordered()`, so that the page shows `recipe`."""
         from studio.ui.widgets import field_update
 
         shown = form_from_recipe(recipe)
-        return [field_update(key, shown[key]) for key in self.fields]
+        keys = [*self.fields, *(key for key, _ in self.mirrors)]
+        return [field_update(key, shown[key]) for key in keys]
 
     def refresh_after(self, dependency: Any) -> Any:
         """Refresh all readouts after an event that set fields by program (presets, mirrors).

@@ -6,9 +6,9 @@ page answers before torch is imported. Knows no component.
 
 from __future__ import annotations
 
-import functools
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from studio.arbiter import Arbiter
 from studio.settings import Settings
@@ -24,6 +24,30 @@ STOP_SECONDS = 60
 """How long a closing program waits for a training run to save what it has."""
 
 
+T = TypeVar("T")
+
+
+class made_once(Generic[T]):
+    """A part that is made on first use, once, whichever thread comes first.
+
+    functools.cached_property has no lock from Python 3.12 on: two pages could make two parts.
+    """
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+        self._lock = threading.RLock()
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, studio: Any, owner: type | None = None) -> T:
+        with self._lock:
+            if self._name not in studio.__dict__:
+                studio.__dict__[self._name] = self._make(studio)
+            return cast(T, studio.__dict__[self._name])
+
+
 class Studio:
     """What every handler works on. Thread-safe: sessions share it."""
 
@@ -33,35 +57,42 @@ class Studio:
         self._warming = threading.Lock()
         self._is_warm = False
 
-    @functools.cached_property
+    @made_once
     def jobs(self) -> JobRunner:
         """The runner of the one training job."""
         from studio.training.job import JobRunner
 
         return JobRunner(self.settings, self.arbiter)
 
-    @functools.cached_property
+    @made_once
     def chat(self) -> ChatDesk:
         """The loaded chat models, one desk for all pages."""
         from studio.chat.desk import ChatDesk
 
         return ChatDesk(self.settings, self.arbiter)
 
-    @functools.cached_property
+    @made_once
     def tasks(self) -> Tasks:
         """The one merge or export that may be under way."""
         from studio.ui.tasks import Tasks
 
         return Tasks(self.arbiter)
 
-    @functools.cached_property
+    @made_once
+    def downloads(self) -> Tasks:
+        """The one model that is being fetched; needs no device, so it asks nobody for it."""
+        from studio.ui.tasks import Tasks
+
+        return Tasks(Arbiter())
+
+    @made_once
     def sampler(self) -> Sampler:
         """Reads the present load of this PC, for all pages."""
         from studio.hardware.telemetry import Sampler
 
         return Sampler()
 
-    @functools.cached_property
+    @made_once
     def shelf(self) -> RunShelf:
         """All runs of the home."""
         from studio.ui.shelf import RunShelf
@@ -94,8 +125,9 @@ class Studio:
         if "jobs" in self.__dict__ and self.jobs.active is not None:
             self.jobs.stop()
             self.jobs.wait(STOP_SECONDS)
-        if "tasks" in self.__dict__:
-            self.tasks.stop()
-            self.tasks.wait(STOP_SECONDS)
+        for name in ("tasks", "downloads"):
+            if name in self.__dict__:
+                self.__dict__[name].stop()
+                self.__dict__[name].wait(STOP_SECONDS)
         if "chat" in self.__dict__:
             self.chat.close()

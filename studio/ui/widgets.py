@@ -17,6 +17,9 @@ from studio.presets import starter_recipe
 from studio.recipe import FormField, form_fields, form_from_recipe
 from studio.ui.shared import Shared
 
+Suggestions = list[tuple[str, str]]
+"""(what is shown, value) pairs."""
+
 FEW_CHOICES = 4
 """Up to so many choices are shown side by side; more go into a list."""
 
@@ -32,9 +35,9 @@ def _opening_values() -> dict[str, Any]:
     return form_from_recipe(starter_recipe())
 
 
-def elem_id(key: str) -> str:
+def elem_id(key: str, prefix: str = "field-") -> str:
     """The stable element id of a field: adapter.rank -> field-adapter-rank."""
-    return "field-" + key.replace(".", "-").replace("_", "-")
+    return prefix + key.replace(".", "-").replace("_", "-")
 
 
 def keys_of(section: str, *, rare: bool | None = None) -> list[str]:
@@ -42,22 +45,46 @@ def keys_of(section: str, *, rare: bool | None = None) -> list[str]:
     return [field.key for field in form_fields(section) if rare in (None, field.rare)]
 
 
-def build_fields(shared: Shared, keys: Iterable[str]) -> dict[str, Component]:
-    """Draw a control for each key, in order, and enter it in `shared.fields`."""
+def build_fields(
+    shared: Shared, keys: Iterable[str], suggestions: dict[str, Suggestions] | None = None
+) -> dict[str, Component]:
+    """Draw a control for each key, in order, and enter it in `shared.fields`.
+
+    `suggestions` turn a text field into a list that also takes what is not in it.
+    """
     built = {}
     for key in keys:
-        built[key] = shared.fields[key] = build_field(key)
+        built[key] = shared.fields[key] = build_field(key, (suggestions or {}).get(key))
     return built
 
 
-def build_field(key: str) -> Component:
+def build_mirror(shared: Shared, key: str) -> Component:
+    """A second control for a field that lives on another tab; each moves the other."""
+    mirror = build_field(key, prefix="mirror-")
+    shared.mirrors.append((key, mirror))
+
+    def wire() -> None:
+        copy: dict[str, Any] = {"js": "(value) => value", "api_visibility": "private"}
+        real = shared.fields[key]
+        real.input(None, real, mirror, **copy)
+        shared.refresh_after(mirror.input(None, mirror, real, **copy))
+
+    shared.when_complete(wire)
+    return mirror
+
+
+def build_field(
+    key: str, suggestions: Suggestions | None = None, *, prefix: str = "field-"
+) -> Component:
     """The control of one field, showing what the studio opens with."""
     field = fields_by_key()[key]
     common: dict[str, Any] = {
         "label": field.label, "info": field.help, "value": _opening_values()[key],
-        "elem_id": elem_id(key), "elem_classes": ["field", f"field-{field.kind}"],
+        "elem_id": elem_id(key, prefix), "elem_classes": ["field", f"field-{field.kind}"],
         "interactive": True,
     }
+    if suggestions:
+        return gr.Dropdown(suggestions, allow_custom_value=True, **common)
     return _control(field, common)
 
 

@@ -1,0 +1,78 @@
+"""The memory a recipe needs, as one stacked bar against what is free. Pure HTML, no plot library.
+
+HTML rather than a chart: it follows a slider without being built anew, and every part tells its
+formula on hover.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from studio.files import readable_bytes
+from studio.ui import markup
+
+if TYPE_CHECKING:
+    from studio.hardware.memory import Estimate, PartBytes
+    from studio.ui.reading import Reading
+
+ROOM = 1.04
+"""The scale ends a little behind the larger of need and free memory."""
+
+
+def memory_card(reading: Reading) -> str:
+    """Verdict, bar, and a line per part."""
+    if reading.problem is not None:
+        return markup.note(reading.problem.message, reading.problem.hint, "warning")
+    if reading.estimate is None or reading.device is None:
+        return markup.empty("Working out the memory", "The first time takes a few seconds.")
+    from studio.hardware.memory import verdict
+
+    estimate, free = reading.estimate, reading.free_bytes
+    place = {"cuda": "on the GPU", "mps": "on the GPU"}.get(reading.device.kind, "of memory")
+    return (
+        f'<div class="memory" data-total-bytes="{estimate.total_bytes}">'
+        f'<div class="memory-head"><span class="memory-total">'
+        f"{readable_bytes(estimate.total_bytes)}</span><span class='quiet'>needed, "
+        f"between {readable_bytes(estimate.low_bytes)} and {readable_bytes(estimate.high_bytes)}"
+        f" · {readable_bytes(free)} {place} free</span></div>"
+        f"{_bar(estimate, free)}{markup.note(verdict(estimate, free), level=level(estimate, free))}"
+        f"{_legend(estimate)}</div>"
+    )
+
+
+def level(estimate: Estimate, free_bytes: int) -> str:
+    """good where even the high end fits, warning where only the low end does, else problem."""
+    if estimate.high_bytes <= free_bytes:
+        return "good"
+    return "warning" if estimate.low_bytes <= free_bytes else "problem"
+
+
+def _bar(estimate: Estimate, free_bytes: int) -> str:
+    scale = max(estimate.high_bytes, estimate.total_bytes, free_bytes, 1) * ROOM
+    segments = "".join(
+        f'<div class="memory-part part-{escape(part.name)}" title="{_title(part)}" '
+        f'style="width:{100 * part.bytes / scale:.3f}%"></div>' for part in estimate.parts
+    )
+    at = 100 * free_bytes / scale
+    side = "memory-free-left" if at > 80 else ""
+    return (
+        f'<div class="memory-bar" role="img" aria-label="Memory needed, by part">{segments}'
+        f'<div class="memory-free {side}" style="left:{at:.3f}%"><span>free</span></div></div>'
+    )
+
+
+def _legend(estimate: Estimate) -> str:
+    rows = "".join(
+        f'<div class="memory-row" title="{_title(part)}">'
+        f'<span class="swatch part-{escape(part.name)}"></span>'
+        f'<span class="memory-name">{escape(part.name.capitalize())}</span>'
+        f'<span class="memory-formula">{escape(part.formula)}</span>'
+        f'<span class="memory-bytes">{readable_bytes(part.bytes)}</span></div>'
+        for part in estimate.parts
+    )
+    return f'<div class="memory-legend">{rows}</div>'
+
+
+def _title(part: PartBytes) -> str:
+    return escape(f"{part.name.capitalize()}: {readable_bytes(part.bytes)} = {part.formula}")
