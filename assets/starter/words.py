@@ -127,7 +127,8 @@ UNSEEN_LOOSE: dict[str, dict[str, list[str]]] = {
 
 URGENT = {
     "polite": ["it is urgent", "this is rather urgent", "please hurry",
-               "as soon as possible please", "we need this very quickly", "please treat this as urgent", "time is short"],
+               "as soon as possible please", "we need this very quickly",
+               "please treat this as urgent", "time is short"],
     "chat": ["asap", "its urgent!!", "hurry pls", "super urgent", "need it fast", "quick please!",
              "really in a rush"],
     "note": ["urgent", "URGENT!", "rush order", "top priority", "asap", "high priority", "express"],
@@ -141,11 +142,13 @@ ASIDES = [
     "the last delivery was perfect", "do you take cards?", "my account number is 4471",
     "I paid 30 euros last time", "the old ones broke", "my neighbour told me about your shop",
     "please ring the bell twice", "the weather is awful here",
-    "I called yesterday but nobody answered", "the invoice can go by mail", "same as in spring", "love your shop",
-    "it is a birthday present", "we have 3 floors and no lift", "no plastic wrapping please",
-    "the courier was late last week", "we have been customers for 5 years", "is the blue one back in stock?",
-    "gift wrap would be nice", "sorry for the late message", "my brother has two of them", "the website did not work",
-    "leave it with the porter", "I hope you are well", "call me on 555 0134",
+    "I called yesterday but nobody answered", "the invoice can go by mail", "same as in spring",
+    "love your shop", "it is a birthday present", "we have 3 floors and no lift",
+    "no plastic wrapping please", "the courier was late last week",
+    "we have been customers for 5 years", "is the blue one back in stock?",
+    "gift wrap would be nice", "sorry for the late message", "my brother has two of them",
+    "the website did not work", "leave it with the porter", "I hope you are well",
+    "call me on 555 0134",
 ]
 UNSEEN_ASIDES = [
     "the dog chewed up the old ones", "our office moved to the 2nd floor",

@@ -5,7 +5,7 @@ Answers for every file that exists, however broken; only a source that is not th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from studio.data.detection import Detection
@@ -75,12 +75,14 @@ def inspect(
         detection = Detection(None, error.message, {}, (problem,))
     problems = [*records.problems, *detection.problems]
     statistics = _check_rows(records, detection, tokenizer, data, problems, (progress, stop))
+    repeated = duplicate_indices(records.rows)
     problems += [Problem("repeats an earlier record exactly.", records.places[index],
                          "Remove one of them, unless it shall count twice.")
-                 for index in duplicate_indices(records.rows)]
+                 for index in repeated]
     return Inspection(
         source=source, format=detection.format, why=detection.why, rows=records.total_rows,
-        columns=records.columns, problems=problems, statistics=statistics, records=records,
+        columns=records.columns, problems=problems, records=records,
+        statistics=replace(statistics, duplicates=len(repeated)),
         detection=detection,
     )
 
@@ -90,14 +92,12 @@ def _check_rows(
     problems: list[Problem], watch: tuple[Progress, ShouldStop],
 ) -> Statistics:
     """Adds a problem per row that cannot be taught; statistics of the rest."""
-    duplicates = len(duplicate_indices(records.rows))
     if detection.format is None:
-        return Statistics(duplicates=duplicates)
+        return Statistics()
     if tokenizer is None:
         bad = _check_conversations(records, detection)
         problems += bad
-        return Statistics(examples=len(records.rows) - len(bad), duplicates=duplicates,
-                          without_answer=len(bad))
+        return Statistics(examples=len(records.rows) - len(bad), without_answer=len(bad))
     examples: list[Example] = []
     progress, stop = watch
     for one in render_all(records, detection, tokenizer, data, progress=progress, stop=stop):
@@ -106,8 +106,7 @@ def _check_rows(
         if one.example is not None:
             examples.append(one.example)
     problems += _truncation(examples, data)
-    return statistics_of(examples, duplicates=duplicates,
-                         without_answer=len(records.rows) - len(examples))
+    return statistics_of(examples, without_answer=len(records.rows) - len(examples))
 
 
 def _check_conversations(records: Records, detection: Detection) -> list[Problem]:
