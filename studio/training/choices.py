@@ -1,0 +1,102 @@
+"""How a recipe is computed on this device: number format, checkpointing, rows. One place decides.
+
+Pure; every choice comes with a sentence for the person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from studio.device import Device
+from studio.errors import RecipeError
+from studio.files import readable_bytes
+from studio.recipe import Recipe
+
+if TYPE_CHECKING:
+    from studio.models.shape import ModelShape
+
+MOST_JOINED_TOKENS = 8192
+"""The attention mask of a joined row grows with its square: 8192 tokens take 64 MB."""
+
+_NUMBERS = {"bfloat16": "16-bit (bfloat16)", "float16": "16-bit (float16)",
+            "float32": "32-bit"}
+
+
+@dataclass(frozen=True)
+class Precision:
+    """`base_dtype` holds the base weights; `autocast` is what arithmetic is cast to, or None.
+
+    Trained weights are always float32. float16 arithmetic scales its gradients, since small ones
+    would vanish.
+    """
+
+    base_dtype: str
+    autocast: str | None
+    why: str
+
+
+def choose_precision(recipe: Recipe, device: Device) -> Precision:
+    """Raises RecipeError for float16 on a CPU, which cannot train in it."""
+    wanted = recipe.model.dtype
+    dtype = device.fast_dtype if wanted == "auto" else wanted
+    if dtype == "float16" and device.kind == "cpu":
+        raise RecipeError("model.dtype is float16, but a CPU cannot train in float16.",
+                          "Set model.dtype to auto, bfloat16 or float32.")
+    asked = "as asked" if wanted != "auto" else f"what this {device.name} is fast at"
+    if recipe.adapter.method == "none":
+        return _precision_of_all_weights(wanted, dtype, device)
+    if dtype == "float16":
+        return Precision("float16", "float16", "Base and arithmetic in 16-bit (float16), with "
+                         "scaled gradients; the adapter in 32-bit.")
+    return Precision(dtype, None, f"Base in {_NUMBERS[dtype]}, {asked}; the adapter in 32-bit.")
+
+
+def _precision_of_all_weights(wanted: str, dtype: str, device: Device) -> Precision:
+    """Weights that are trained stay in 32-bit: 16 bits would round small updates to nothing."""
+    if wanted == "bfloat16":
+        return Precision("bfloat16", None, "All weights trained in 16-bit (bfloat16), as asked: "
+                         "small updates are lost to rounding.")
+    if dtype == "float32":
+        return Precision("float32", None, "All weights and arithmetic in 32-bit.")
+    return Precision("float32", dtype,
+                     f"All weights in 32-bit, arithmetic in {_NUMBERS[dtype]}, which this "
+                     f"{device.name} is fast at.")
+
+
+def choose_checkpointing(
+    recipe: Recipe, shape: ModelShape, device: Device, *, free_bytes: int, longest_tokens: int
+) -> tuple[bool, str]:
+    """Whether activations are computed twice to save memory, and why.
+
+    `free_bytes` is what the device had free before the base model was loaded.
+    """
+    from studio.hardware.memory import checkpointing_needed
+
+    wanted = recipe.training.gradient_checkpointing
+    if wanted != "auto":
+        return bool(wanted), f"Gradient checkpointing {'on' if wanted else 'off'}, as asked."
+    if checkpointing_needed(recipe, shape, device, free_bytes, length=longest_tokens):
+        return True, (f"Gradient checkpointing, since without it {readable_bytes(free_bytes)} of "
+                      "free memory might not be enough.")
+    return False, (f"No gradient checkpointing: {readable_bytes(free_bytes)} of free memory are "
+                   "enough without it.")
+
+
+def choose_joined_rows(
+    recipe: Recipe, device: Device, longest_tokens: int, attention: str
+) -> tuple[bool, str]:
+    """Whether the examples of a micro-batch share one row instead of being padded, and why.
+
+    `longest_tokens` is of the longest row that one example or one packed row makes.
+    """
+    if recipe.data.packing:
+        return True, "Short examples are packed into full rows; they do not see each other."
+    if recipe.training.batch_size == 1:
+        return False, "One example at a time: nothing to pad."
+    if "flash" in attention:
+        return True, "No padding: the examples of a micro-batch lie end to end."
+    tokens = recipe.training.batch_size * longest_tokens
+    if device.kind == "cpu" and tokens <= MOST_JOINED_TOKENS:
+        return True, "No padding: the examples of a micro-batch lie end to end in one row."
+    return False, "The examples of a micro-batch are padded to the longest of them."

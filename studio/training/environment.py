@@ -1,0 +1,72 @@
+"""What a run was made with: library versions, device, and a fingerprint of its tokens.
+
+Holds nothing that identifies the person or opens a door: no user name, no environment variables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from typing import TYPE_CHECKING, Any
+
+from studio import __version__
+from studio.device import Device
+from studio.files import write_json_safely
+from studio.runs import Run
+
+if TYPE_CHECKING:
+    import datasets
+
+_LIBRARIES = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "tokenizers",
+              "safetensors", "bitsandbytes")
+
+
+def record_environment(run: Run, device: Device, train: datasets.Dataset,
+                       held_out: datasets.Dataset | None) -> None:
+    """Write environment.json; a resumed run whose data has changed gets a warning."""
+    path = run.path / "environment.json"
+    fingerprint = fingerprint_of(train)
+    before = _recorded_fingerprint(run)
+    if before is not None and before != fingerprint:
+        run.append("note", level="warning", text="The training data is not the same as when this "
+                   "run was started; the curve before and after cannot be compared.")
+    write_json_safely(path, {
+        "studio": __version__, "python": platform.python_version(),
+        "platform": platform.platform(), "libraries": library_versions(),
+        "device": {"kind": device.kind, "name": device.name, "total_bytes": device.total_bytes},
+        "data": {"fingerprint": fingerprint, "train_examples": len(train),
+                 "eval_examples": len(held_out) if held_out is not None else 0},
+    })
+
+
+def library_versions() -> dict[str, str]:
+    """Installed versions; a missing library is left out."""
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def fingerprint_of(dataset: datasets.Dataset) -> str:
+    """SHA-256 over the tokens and labels of every example in order."""
+    digest = hashlib.sha256()
+    for batch in dataset.with_format("arrow").iter(10_000):
+        for name in ("input_ids", "labels"):
+            for chunk in batch[name].chunks:
+                digest.update(chunk.value_lengths().to_numpy(zero_copy_only=False).tobytes())
+                digest.update(chunk.flatten().to_numpy(zero_copy_only=False).tobytes())
+    return digest.hexdigest()
+
+
+def _recorded_fingerprint(run: Run) -> str | None:
+    try:
+        before: dict[str, Any] = json.loads(
+            (run.path / "environment.json").read_text(encoding="utf-8"))
+        return str(before["data"]["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

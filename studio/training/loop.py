@@ -1,0 +1,195 @@
+"""The one training function: from a recipe to a saved adapter, every step of it in the run folder.
+
+Knows nothing of threads, pages, or the command line. Stop is asked between all stages, inside
+downloads and tokenising, and after every micro-batch; what was learned until then is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio.device import Device, free_device_bytes, pick_device, release_memory
+from studio.errors import Stopped
+from studio.recipe import Model, Recipe
+from studio.runs import Run, checkpoint_step
+from studio.settings import Settings
+from studio.training.checkpoints import (
+    drop_checkpoints_after,
+    keep_checkpoint,
+    require_resumable,
+)
+from studio.training.choices import choose_precision
+from studio.training.environment import record_environment
+from studio.training.failure import RecordedFailures
+from studio.training.reporter import StateReporter, TrainReporter
+from studio.training.setup import Base, make_setup
+
+if TYPE_CHECKING:
+    from studio.data.prepare import Prepared
+    from studio.models.folder import ModelFolder
+    from studio.models.shape import ModelShape
+
+Stop = Callable[[], bool]
+
+
+def train(
+    recipe: Recipe, run: Run, stop: Stop, *, settings: Settings, resume: bool = False
+) -> str:
+    """Train and save; gives the final state, "done" or "stopped".
+
+    With `resume` it goes on from the newest complete checkpoint, or from the start where there
+    is none. Raises StudioError after the error is in the run's events.
+    """
+    if resume:
+        require_resumable(run)
+    with run.owned():
+        states = StateReporter(run)
+        with RecordedFailures(run, states):
+            try:
+                return _Training(recipe, run, stop, settings, states).go(resume)
+            except Stopped:
+                states.enter("stopped", "Stopped before training began.")
+                return "stopped"
+            finally:
+                release_memory(pick_device())
+
+
+@dataclass
+class _Training:
+    """One call of `train`; its methods are the stages, in order."""
+
+    recipe: Recipe
+    run: Run
+    stop: Stop
+    settings: Settings
+    states: StateReporter
+
+    def go(self, resume: bool) -> str:
+        self.states.enter("preparing")
+        checkpoint = self._start_point(resume)
+        device = pick_device()
+        base = self._load(device)
+        data = self._tokenise(base, device)
+        return self._train(base, data, device, checkpoint)
+
+    def _start_point(self, resume: bool) -> Path | None:
+        found = self.run.checkpoints() if resume else []
+        checkpoint = found[-1] if found else None
+        if checkpoint is not None:
+            text = f"Going on from the checkpoint at step {checkpoint_step(checkpoint)}."
+            self.run.append("note", level="info", text=text)
+        elif resume:
+            self.run.append("note", level="info", text="There is no complete checkpoint to go on "
+                            "from, so the run starts again at step 0.")
+        drop_checkpoints_after(self.run, checkpoint_step(checkpoint) if checkpoint else -1)
+        return checkpoint
+
+    def _load(self, device: Device) -> Base:
+        from studio.models.loading import load_base, load_tokenizer
+        from studio.models.shape import model_shape
+        from studio.models.source import find_model
+
+        wanted: Model = self.recipe.model
+        precision = choose_precision(self.recipe, device)
+        folder = find_model(
+            wanted.source, self.settings, revision=wanted.revision,
+            trust_remote_code=wanted.trust_remote_code, progress=self.states.progress,
+            stop=self.stop,
+        )
+        self._stop_here()
+        shape = model_shape(wanted.source, self.settings, revision=wanted.revision,
+                            trust_remote_code=wanted.trust_remote_code)
+        self.states.enter("loading")
+        free_bytes = free_device_bytes(device)
+        tokenizer = load_tokenizer(folder, trust_remote_code=wanted.trust_remote_code)
+        self._stop_here()
+        as_chosen = wanted.model_copy(update={"dtype": precision.base_dtype})
+        model = load_base(as_chosen, folder, device)
+        self._stop_here()
+        return Base(self._with_adapter(model, folder, shape), tokenizer, folder, shape,
+                     precision, free_bytes)
+
+    def _with_adapter(self, model: Any, folder: ModelFolder, shape: ModelShape) -> Any:
+        import torch
+
+        torch.manual_seed(self.recipe.training.seed)
+        if self.recipe.adapter.method == "none":
+            return model
+        from peft import get_peft_model
+
+        from studio.adapters.methods import peft_config
+
+        config = peft_config(self.recipe.adapter, shape)
+        # While training, checkpoints must not make PEFT ask the Hub about the base.
+        config.base_model_name_or_path = str(folder.path)
+        return get_peft_model(model, config)
+
+    def _tokenise(self, base: Base, device: Device) -> Prepared:
+        from studio.data.prepare import prepare
+
+        self.states.enter("tokenising")
+        data = prepare(self.recipe, base.tokenizer, self.settings,
+                       progress=self.states.progress, stop=self.stop)
+        base.tokenizer.chat_template = data.chat_template
+        if data.skipped:
+            first = data.skipped[0]
+            self.run.append("note", level="warning", text=f"{len(data.skipped)} records are left "
+                            f"out; the first: {first.what} ({first.where or 'no line'}).")
+        record_environment(self.run, device, data.train, data.eval)
+        self._stop_here()
+        return data
+
+    def _train(
+        self, base: Base, data: Prepared, device: Device, checkpoint: Path | None
+    ) -> str:
+        from studio.training.trainers import make_trainer
+
+        setup, choices = make_setup(self.recipe, base, data, device)
+        trainable = sum(p.numel() for p in base.model.parameters() if p.requires_grad)
+        limit = self.recipe.training.save_total_limit
+        reporter = TrainReporter(
+            self.run, self.states, self.stop,
+            plan={"train_examples": len(data.train),
+                  "eval_examples": len(data.eval) if data.eval is not None else 0,
+                  "trainable": trainable, "device": device.name,
+                  "dtype": base.precision.base_dtype, "choices": choices},
+            keep_checkpoint=lambda step: keep_checkpoint(self.run, step, limit),
+        )
+        trainer = make_trainer(self.recipe, self.run, setup, reporter)
+        self._stop_here()
+        with _telemetry(self.run):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        return self._save(trainer, base)
+
+    def _save(self, trainer: Any, base: Base) -> str:
+        from studio.training.result import save_result
+
+        step, total = trainer.state.global_step, trainer.state.max_steps
+        if step == 0:
+            raise Stopped("Stopped before training began.")
+        self.states.enter("saving")
+        save_result(trainer.model, base.tokenizer, base.folder, self.run.adapter_path)
+        final = "done" if step >= total else "stopped"
+        self.states.enter(final, "" if final == "done" else
+                          f"Stopped after step {step} of {total}; what was learned is kept.")
+        return final
+
+    def _stop_here(self) -> None:
+        if self.stop():
+            raise Stopped("Stopped before training began.")
+
+
+@contextmanager
+def _telemetry(run: Run) -> Iterator[None]:
+    from studio.hardware.telemetry import Sampler
+
+    sampler = Sampler()
+    sampler.start(run.path)
+    try:
+        yield
+    finally:
+        sampler.close()

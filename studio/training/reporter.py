@@ -1,0 +1,139 @@
+"""Turns what the trainer does into events of the run, and the person's stop into the trainer's.
+
+Plain methods named after transformers' callback events; `as_callback` makes the class that the
+trainer accepts. Touches no signals, prints nothing, and keeps no second copy of the curve.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from studio.progress import Step
+from studio.runs import Run
+
+_PROGRESS_EVERY_SECONDS = 2.0
+_STEPS_FOR_TIME_LEFT = 50
+
+
+class StateReporter:
+    """Appends `state` events, with the progress of the present state as its detail."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.state = ""
+        self._next_progress = 0.0
+
+    def enter(self, state: str, detail: str = "") -> None:
+        """The run is in `state` from now on."""
+        self.state = state
+        self._next_progress = 0.0
+        self._run.append("state", state=state, detail=detail)
+
+    def progress(self, step: Step) -> None:
+        """A `Progress`: at most one event in two seconds."""
+        now = time.monotonic()
+        if now >= self._next_progress:
+            self._next_progress = now + _PROGRESS_EVERY_SECONDS
+            share = "" if step.fraction is None else f": {step.fraction:.0%}"
+            self._run.append("state", state=self.state, detail=f"{step.what}{share}")
+
+
+@dataclass
+class Before:
+    """What earlier segments of a resumed run already spent, up to the step it resumes from."""
+
+    tokens: int = 0
+    elapsed_seconds: float = 0.0
+
+
+def spent_before(run: Run, start_step: int) -> Before:
+    """Read from the log events up to `start_step`."""
+    before = Before()
+    for event in run.events():
+        if event["type"] == "log" and event["step"] <= start_step:
+            before = Before(event.get("tokens") or 0, event.get("elapsed_seconds") or 0.0)
+    return before if start_step else Before()
+
+
+@dataclass
+class TrainReporter:
+    """The trainer's side of a run: logs, evaluations, checkpoints, and the stop."""
+
+    run: Run
+    states: StateReporter
+    stop: Callable[[], bool]
+    plan: dict[str, Any]
+    keep_checkpoint: Callable[[int], None]
+    _before: Before = field(default_factory=Before)
+    _started: float = 0.0
+    _step_started: float | None = None
+    _step_seconds: deque[float] = field(
+        default_factory=lambda: deque(maxlen=_STEPS_FOR_TIME_LEFT))
+    _seconds_since_log: float = 0.0
+    _tokens_at_log: int = 0
+    _saved_step: int = -1
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        start = state.global_step
+        self._before = spent_before(self.run, start)
+        self._started = time.monotonic()
+        self._saved_step = start
+        self.run.append("plan", total_steps=state.max_steps, start_step=start, **self.plan)
+        self.states.enter("training")
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._step_started = time.monotonic()
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.stop():
+            control.should_training_stop = True
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        seconds = time.monotonic() - (self._step_started or time.monotonic())
+        self._step_seconds.append(seconds)
+        self._seconds_since_log += seconds
+        if self.stop():
+            control.should_training_stop = control.should_log = control.should_save = True
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """A stop between two micro-batches: what the last whole step made is kept."""
+        if control.should_training_stop and state.global_step > self._saved_step:
+            control.should_save = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+        if "loss" not in logs:
+            return
+        tokens = int(logs.get("num_tokens", 0))
+        speed = (tokens - self._tokens_at_log) / max(self._seconds_since_log, 1e-9)
+        self._tokens_at_log, self._seconds_since_log = tokens, 0.0
+        left = state.max_steps - state.global_step
+        self.run.append(
+            "log", step=state.global_step, epoch=float(state.epoch or 0), loss=logs["loss"],
+            learning_rate=logs["learning_rate"], grad_norm=logs.get("grad_norm"),
+            tokens=self._before.tokens + tokens, tokens_per_second=speed,
+            elapsed_seconds=self.elapsed_seconds(),
+            seconds_left=left * sum(self._step_seconds) / max(len(self._step_seconds), 1),
+        )
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._saved_step = state.global_step
+        self.keep_checkpoint(state.global_step)
+
+    def elapsed_seconds(self) -> float:
+        """Seconds of training so far, earlier segments included."""
+        return self._before.elapsed_seconds + time.monotonic() - self._started
+
+
+def as_callback(reporter: TrainReporter) -> Any:
+    """`reporter` as a transformers TrainerCallback."""
+    from transformers import TrainerCallback
+
+    callback = TrainerCallback()
+    for name in ("on_train_begin", "on_step_begin", "on_substep_end", "on_step_end",
+                 "on_epoch_end", "on_log", "on_save"):
+        setattr(callback, name, getattr(reporter, name))
+    return callback

@@ -1,0 +1,77 @@
+"""Several examples in one row without padding, and the proof that they do not see each other.
+
+A joined row restarts its position ids at each example; transformers then masks attention between
+them. Whether a model honours that is tried on the model itself, since some architectures do not.
+Does not tokenise: examples come as `input_ids` and `labels`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import datasets
+    import torch
+
+_ALONE_TOLERANCE = 0.1
+"""Of the logits' spread: what rounding in 16 bits may change when a row gets longer."""
+
+
+def keeps_examples_apart(model: Any) -> bool:
+    """True if an example's logits do not depend on its neighbours in a joined row.
+
+    Two examples are joined behind two different neighbours: the logits must agree with each
+    other, and with those of the example alone. Three passes over a dozen tokens.
+    """
+    import torch
+
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    numbers = torch.arange(1, 20) * 7919 % vocabulary
+    example, neighbour, other = numbers[:7], numbers[7:12], numbers[12:17]
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            alone = _logits(model, [example])
+            joined = _logits(model, [neighbour, example])[-7:]
+            again = _logits(model, [other, example])[-7:]
+    except TypeError:  # an architecture that does not take the description of a joined row
+        return False
+    finally:
+        model.train(was_training)
+    spread = alone.std().clamp(min=1e-6)
+    same = float((joined - again).abs().max() / spread) < 1e-3
+    return same and float((joined - alone).abs().max() / spread) < _ALONE_TOLERANCE
+
+
+def _logits(model: Any, examples: list[torch.Tensor]) -> torch.Tensor:
+    """Logits of all tokens of a joined row as the trainer makes it, (tokens, vocabulary)."""
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    join = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)
+    device = next(model.parameters()).device
+    row = join([{"input_ids": example.tolist()} for example in examples])
+    inputs = {name: value.to(device) if hasattr(value, "to") else value
+              for name, value in row.items() if name != "labels"}
+    logits: torch.Tensor = model(**inputs, use_cache=False).logits
+    return logits[0].float()
+
+
+def pack(dataset: datasets.Dataset, max_length: int) -> datasets.Dataset:
+    """Rows of up to `max_length` tokens, filled best-fit; no example is split.
+
+    The column `seq_lengths` keeps where each example of a row ends.
+    """
+    from trl import pack_dataset
+
+    columns = dataset.select_columns(["input_ids", "labels"])
+    return pack_dataset(columns, max_length, "bfd")
+
+
+def longest(dataset: datasets.Dataset) -> int:
+    """Tokens of the longest example."""
+    import pyarrow.compute
+
+    table = dataset.with_format("arrow")
+    return max(pyarrow.compute.max(pyarrow.compute.list_value_length(batch["input_ids"])).as_py()
+               for batch in table.iter(10_000))

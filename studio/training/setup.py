@@ -1,0 +1,67 @@
+"""What a trainer is made from: the model with its adapter, the rows, and how they are computed.
+
+Brings the choices of `choices.py` together with what only the loaded model can tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from studio.device import Device
+from studio.recipe import Recipe
+from studio.training.choices import Precision, choose_checkpointing, choose_joined_rows
+from studio.training.rows import keeps_examples_apart, longest, pack
+
+if TYPE_CHECKING:
+    import datasets
+    from transformers import PreTrainedTokenizerBase
+
+    from studio.data.prepare import Prepared
+    from studio.models.folder import ModelFolder
+    from studio.models.shape import ModelShape
+
+
+@dataclass
+class Base:
+    """The loaded model with its adapter on it, and what was known before it was loaded."""
+
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+    folder: ModelFolder
+    shape: ModelShape
+    precision: Precision
+    free_bytes: int
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything a trainer is made from besides the recipe."""
+
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+    train: datasets.Dataset
+    held_out: datasets.Dataset | None
+    device: Device
+    precision: Precision
+    checkpointing: bool
+    joined_rows: bool
+
+
+def make_setup(
+    recipe: Recipe, base: Base, data: Prepared, device: Device
+) -> tuple[Setup, list[str]]:
+    """The setup, and one sentence for each choice that was made."""
+    longest_tokens = longest(data.train)
+    checkpointing, why_checkpointing = choose_checkpointing(
+        recipe, base.shape, device, free_bytes=base.free_bytes, longest_tokens=longest_tokens)
+    joined, why_joined = choose_joined_rows(
+        recipe, device, longest_tokens, str(base.model.config._attn_implementation))
+    if joined and not keeps_examples_apart(base.model):
+        joined, why_joined = False, (
+            "Examples are padded and never share a row: in this model they would see each other.")
+    train = pack(data.train, recipe.data.max_length) if joined and recipe.data.packing \
+        else data.train
+    setup = Setup(base.model, base.tokenizer, train, data.eval, device, base.precision,
+                  checkpointing, joined)
+    return setup, [base.precision.why, why_checkpointing, why_joined]

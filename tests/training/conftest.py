@@ -1,0 +1,49 @@
+"""A dataset of a few lines, and recipes that train the tiny model on it in a second or two."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.recipe import Recipe
+
+MakeRecipe = Callable[..., Recipe]
+
+
+@pytest.fixture
+def orders(tmp_path: Path) -> Path:
+    """24 questions with answers of different lengths."""
+    things = ("pizza", "cola", "soup", "bread", "salad", "tea")
+    path = tmp_path / "orders.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(24):
+            thing = things[number % 6]
+            record = {"messages": [
+                {"role": "user", "content": f"{number % 4 + 1} {thing}" + ", please" * (number % 3)},
+                {"role": "assistant",
+                 "content": json.dumps({"item": thing, "quantity": number % 4 + 1})},
+            ]}
+            file.write(json.dumps(record) + "\n")
+    return path
+
+
+@pytest.fixture
+def make_recipe(tiny_model: Path, orders: Path) -> MakeRecipe:
+    """A recipe for the tiny model in 32-bit; dotted keys with __ for the dot."""
+
+    def make(**values: Any) -> Recipe:
+        return Recipe().with_values({
+            "model.source": str(tiny_model), "model.dtype": "float32",
+            "data.source": str(orders), "data.max_length": 128, "data.eval_fraction": 0.0,
+            "adapter.rank": 4, "adapter.alpha": 8,
+            "training.batch_size": 4, "training.gradient_accumulation": 1,
+            "training.learning_rate": 1e-2, "training.max_steps": 8,
+            "training.warmup_ratio": 0.0, "training.save_steps": 0,
+            **{key.replace("__", "."): value for key, value in values.items()},
+        })
+
+    return make
