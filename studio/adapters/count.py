@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from studio.adapters.methods import check_adapter
+from studio.adapters.methods import checked_targets
 from studio.adapters.size import ITEM_BYTES, adapter_file_bytes
-from studio.adapters.targets import Target, saved_modules, targets_of
+from studio.adapters.targets import Target, saved_modules
 from studio.device import pick_device
 from studio.models.shape import ModelShape
 from studio.recipe import Adapter, Recipe
@@ -38,8 +38,7 @@ def count_trainable(recipe: Recipe, shape: ModelShape) -> TrainableCount:
     if adapter.method == "none":
         item = ITEM_BYTES[base_dtype_name(recipe)]
         return TrainableCount(shape.parameters, shape.parameters, 100.0, shape.parameters * item)
-    check_adapter(adapter, shape)
-    targets = targets_of(adapter, shape)
+    targets = checked_targets(adapter, shape)
     saved = saved_modules(adapter, shape)
     matrices = sum(target_parameters(target, use_dora=adapter.use_dora) for target in targets)
     copies = sum(shape.modules[path] for path in saved)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from studio.adapters.targets import ALL_LINEAR, saved_modules, target_names, targets_of
+from studio.adapters.targets import ALL_LINEAR, Target, saved_modules, target_names, targets_of
 from studio.errors import ModelError
 from studio.models.shape import ModelShape
 from studio.recipe import Adapter
@@ -24,10 +24,8 @@ def target_module_names(adapter: Adapter, shape: ModelShape) -> list[str] | str:
     return ALL_LINEAR if adapter.targets == ALL_LINEAR else target_names(adapter, shape)
 
 
-def check_adapter(adapter: Adapter, shape: ModelShape) -> None:
-    """Raise ModelError unless this adapter can sit on this model."""
-    if adapter.method == "none":
-        return
+def checked_targets(adapter: Adapter, shape: ModelShape) -> tuple[Target, ...]:
+    """What the adapter sits on. Raises ModelError unless it can sit on this model."""
     targets = targets_of(adapter, shape)
     saved_modules(adapter, shape)
     if any(target.linear.kind in ("experts", "router") for target in targets):
@@ -38,6 +36,7 @@ def check_adapter(adapter: Adapter, shape: ModelShape) -> None:
                 f"adapter.{on[0]} does not work on the experts of {shape.name}.",
                 f"Turn adapter.{on[0]} off, or set adapter.targets to attention.",
             )
+    return targets
 
 
 def peft_config(adapter: Adapter, shape: ModelShape) -> LoraConfig:
@@ -46,7 +45,7 @@ def peft_config(adapter: Adapter, shape: ModelShape) -> LoraConfig:
 
     if adapter.method == "none":
         raise ModelError("adapter.method none has no adapter.", "Set adapter.method to lora.")
-    check_adapter(adapter, shape)
+    targets = checked_targets(adapter, shape)
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=adapter.rank,
@@ -58,5 +57,5 @@ def peft_config(adapter: Adapter, shape: ModelShape) -> LoraConfig:
         use_dora=adapter.use_dora,
         modules_to_save=list(adapter.modules_to_save) or None,
         # GPT-2's Conv1D stores its weight as (inputs, outputs).
-        fan_in_fan_out=any(target.linear.kind == "conv1d" for target in targets_of(adapter, shape)),
+        fan_in_fan_out=any(target.linear.kind == "conv1d" for target in targets),
     )

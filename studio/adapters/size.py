@@ -6,10 +6,9 @@ from half precision), biases and modules trained in full in the base's own forma
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from studio.adapters.targets import Target
 from studio.models.shape import ModelShape
@@ -22,8 +21,7 @@ _KEY_PREFIX = "base_model.model."
 _SAVED_WHOLE = ("embed_tokens", "lm_head")
 
 
-@dataclass(frozen=True)
-class StoredTensor:
+class StoredTensor(NamedTuple):
     """One entry of a safetensors file."""
 
     key: str
@@ -53,9 +51,9 @@ def safetensors_bytes(tensors: list[StoredTensor]) -> int:
     # The library writes wide formats first, then by name: that decides the offsets' digits.
     for tensor in sorted(tensors, key=lambda t: (-ITEM_BYTES[t.dtype], t.key)):
         end = offset + tensor.bytes
-        entry = {"dtype": _SAFETENSORS_NAMES[tensor.dtype], "shape": tensor.shape,
-                 "data_offsets": (offset, end)}
-        header += len(f',"{tensor.key}":') + len(json.dumps(entry, separators=(",", ":")))
+        sizes = ",".join(map(str, tensor.shape))
+        header += len(f',"{tensor.key}":{{"dtype":"{_SAFETENSORS_NAMES[tensor.dtype]}",'
+                      f'"shape":[{sizes}],"data_offsets":[{offset},{end}]}}')
         offset = end
     return 8 + math.ceil((header + 1) / 8) * 8 + offset
 

@@ -20,14 +20,15 @@ ALL_LINEAR = "all-linear"
 _ATTENTION_PART = re.compile(r"(^|_)(attn|attention)($|_)")
 
 # transformers 5 joins the experts' projections into stacked parameters. PEFT still accepts the
-# old names and maps them: old name -> parameter.
+# old names and maps them (old name -> parameter) for these model types; with others, such as
+# qwen2_moe, it leaves the experts alone.
 _MIXTRAL = {"gate": "gate.weight", "w1": "gate_up_proj", "w3": "gate_up_proj", "w2": "down_proj"}
 _QWEN_MOE = {"gate": "gate.weight", "gate_proj": "gate_up_proj", "up_proj": "gate_up_proj",
              "down_proj": "down_proj"}
 _EXPERT_NAMES: dict[str, dict[str, str]] = {
     **dict.fromkeys(["mixtral", "minimax", "minimax_m2"], _MIXTRAL),
     **dict.fromkeys([
-        "qwen2_moe", "qwen3_moe", "qwen3_next", "afmoe", "deepseek_v2", "deepseek_v3",
+        "qwen3_moe", "qwen3_next", "afmoe", "deepseek_v2", "deepseek_v3",
         "deepseek_v32", "dots1", "ernie4_5_moe", "glm4_moe", "glm4_moe_lite", "glm_moe_dsa",
         "longcat_flash", "solar_open", "mellum", "hunyuan_v1_moe", "flex_olmo", "olmoe",
         "exaone_moe", "cohere2_moe",

@@ -11,6 +11,7 @@ from studio import recipe
 from studio.device import Device, resolve_dtype
 from studio.errors import ModelError, SetupError
 from studio.models.folder import ModelFolder
+from studio.models.libraries import first_line, quieten
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -45,6 +46,7 @@ def load_base(model: recipe.Model, folder: ModelFolder, device: Device) -> PreTr
     import torch
     from transformers import AutoModelForCausalLM
 
+    quieten()
     options = _options(model, folder, device)
     try:
         base, report = AutoModelForCausalLM.from_pretrained(
@@ -156,10 +158,3 @@ def _require_all_weights(folder: ModelFolder, report: dict[str, Any]) -> None:
             f"{folder.name} lacks {len(missing)} of its weights, among them {missing[0]}.",
             "The files are incomplete or belong to another architecture: fetch the model again.",
         )
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of a library's message, ended like a sentence."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    return text if text.endswith((".", "!", "?")) else text + "."

