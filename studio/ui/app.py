@@ -6,7 +6,6 @@ run history, open endpoints) is switched off by name.
 
 from __future__ import annotations
 
-import importlib
 import socket
 import threading
 import webbrowser
@@ -21,6 +20,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from studio.settings import Settings, prepare_environment
 from studio.ui import header, plan, theme
+from studio.ui.panels import chat, dataset, export, hardware, lora, train
 from studio.ui.reading import read
 from studio.ui.shared import QUIET, Shared
 from studio.ui.studio import Studio
@@ -30,9 +30,10 @@ ALLOWED_HOSTS = [HOST, "localhost"]
 TICK_SECONDS = 1.5
 PORTS_TRIED = 20
 PANELS = (
-    ("hardware", "Hardware"), ("dataset", "Dataset"), ("lora", "LoRA"),
-    ("train", "Train"), ("chat", "Chat"), ("export", "Export"),
+    ("hardware", "Hardware", hardware), ("dataset", "Dataset", dataset), ("lora", "LoRA", lora),
+    ("train", "Train", train), ("chat", "Chat", chat), ("export", "Export", export),
 )
+"""(id, title, module) in tab order."""
 ASSETS = Path(__file__).parents[2] / "assets"
 
 
@@ -42,23 +43,19 @@ def build_app(studio: Studio) -> gr.Blocks:
                      delete_cache=(3600, 86400))
     with demo:
         timer = gr.Timer(TICK_SECONDS)
-        top = header.build(studio)
+        top = header.build()
         strip = plan.build()
         tabs = gr.Tabs(elem_id="tabs", selected="hardware")
         shared = Shared(demo, timer, tabs)
         with tabs:
-            for name, title in PANELS:
+            for name, title, panel in PANELS:
                 with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
-                    _panel(name).build(studio, shared)
+                    panel.build(studio, shared)
         header.wire(top, studio, shared)
         plan.wire(strip, studio, shared)
         _wire_readouts(studio, shared)
         shared.complete()
     return demo
-
-
-def _panel(name: str) -> Any:
-    return importlib.import_module(f"studio.ui.panels.{name}")
 
 
 def _wire_readouts(studio: Studio, shared: Shared) -> None:
@@ -107,7 +104,7 @@ def start_app(settings: Settings, *, port: int, studio: Studio | None = None) ->
         share=False, quiet=True, show_error=False, footer_links=[], run_history=False,
         enable_monitoring=False, mcp_server=False, ssr_mode=False, pwa=False,
         max_file_size="4gb", allowed_paths=[], theme=theme.StudioTheme(),
-        css_paths=[ASSETS / "studio.css"], js=theme.RESTORE_THEME,
+        css_paths=[ASSETS / "studio.css", ASSETS / "work.css"], js=theme.RESTORE_THEME,
         favicon_path=ASSETS / "icon.svg",
         app_kwargs={"middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=ALLOWED_HOSTS)]},
     )

@@ -102,17 +102,23 @@ def decimate(values: Sequence[float | None], limit: int) -> list[int]:
 def _layout(story: Story) -> dict[str, Any]:
     last = max(story.total_steps, story.points[-1].step if story.points else 0, 1)
     axis = {"gridcolor": GRID, "zeroline": False, "automargin": True}
+    name = {"xref": "paper", "yref": "paper", "x": 0, "xanchor": "left", "yanchor": "bottom",
+            "showarrow": False, "font": {"size": 11}}
     return {
         "template": None, "height": HEIGHT_PIXELS, "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": TEXT, "size": 12},
-        "margin": {"l": 56, "r": 16, "t": 34, "b": 40}, "hovermode": "x unified",
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "margin": {"l": 48, "r": 12, "t": 44, "b": 40}, "hovermode": "x unified",
+        "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02,
+                   "yanchor": "bottom"},
+        "annotations": [{**name, "text": "loss", "y": 1.02},
+                        {**name, "text": "learning rate", "y": 0.245}],
         # The same revision keeps zoom and hidden traces while points arrive; a new run resets.
         "uirevision": story.name, "datarevision": story.version,
-        "xaxis": {**axis, "title": {"text": "step"}, "range": [0, last * 1.01], "anchor": "y2"},
-        "yaxis": {**axis, "title": {"text": "loss"}, "domain": [0.34, 1.0]},
-        "yaxis2": {**axis, "title": {"text": "learning rate"}, "domain": [0.0, 0.24],
-                   "rangemode": "tozero", "nticks": 3, "exponentformat": "e"},
+        "xaxis": {**axis, "title": {"text": "step", "standoff": 6}, "anchor": "y2",
+                  "range": [0, last * 1.01]},
+        "yaxis": {**axis, "domain": [0.36, 1.0]},
+        "yaxis2": {**axis, "domain": [0.0, 0.24], "rangemode": "tozero", "nticks": 3,
+                   "tickformat": ".0e"},
     }
 
 

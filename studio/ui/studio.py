@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from studio.chat.desk import ChatDesk
     from studio.hardware.telemetry import Sampler
     from studio.training.job import JobRunner
+    from studio.ui.data_desk import DataDesk
     from studio.ui.shelf import RunShelf
     from studio.ui.tasks import Tasks
 
@@ -70,6 +71,13 @@ class Studio:
         from studio.chat.desk import ChatDesk
 
         return ChatDesk(self.settings, self.arbiter)
+
+    @made_once
+    def data(self) -> DataDesk:
+        """The data that pages are looking at."""
+        from studio.ui.data_desk import DataDesk
+
+        return DataDesk(self.settings)
 
     @made_once
     def tasks(self) -> Tasks:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from studio.arbiter import Arbiter, Holder
@@ -19,7 +20,17 @@ from studio.errors import BusyError, Stopped, StudioError
 from studio.progress import Progress, ShouldStop, Step
 
 State = Literal["idle", "running", "stopping", "done", "stopped", "failed"]
-Work = Callable[[Progress, ShouldStop], Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a piece of work made: where it lies, and what to know about it."""
+
+    path: Path
+    notes: tuple[str, ...] = ()
+
+
+Work = Callable[[Progress, ShouldStop], Outcome]
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,7 @@ class TaskView:
     state: State = "idle"
     title: str = ""
     step: Step | None = None
-    result: Any = None
+    result: Outcome | None = None
     error: tuple[str, str] | None = None
     started_seconds: float = 0.0
     ended_seconds: float = 0.0

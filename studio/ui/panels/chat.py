@@ -48,9 +48,10 @@ def build(studio: Studio, shared: Shared) -> None:
             placeholder="Write here. Shift + Enter sends.",
         )
         with gr.Row():
-            send = gr.Button("Send", variant="primary", elem_id="chat-send")
-            stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="chat-stop")
-            clear = gr.Button("Clear", elem_id="chat-clear")
+            send = gr.Button("Send", variant="primary", min_width=90, elem_id="chat-send")
+            stop = gr.Button("Stop", variant="stop", min_width=90, interactive=False,
+                             elem_id="chat-stop")
+            clear = gr.Button("Clear", min_width=90, elem_id="chat-clear")
         with gr.Accordion("System prompt and sampling", open=False):
             system, sampling = _build_sampling()
             free = gr.Button("Unload the model", size="sm", elem_id="chat-unload")

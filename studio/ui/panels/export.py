@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from studio.errors import ExportError, StudioError
-from studio.files import folder_bytes, free_bytes, safe_name
+from studio.files import free_bytes, safe_name
 from studio.progress import Progress, ShouldStop
 from studio.ui import markup
 from studio.ui.guard import guarded
@@ -22,7 +22,7 @@ from studio.ui.panels import export_view
 from studio.ui.panels.chat_columns import Trained, trained_runs
 from studio.ui.panels.export_results import Result, find_results
 from studio.ui.shared import PRIVATE, QUIET, Shared
-from studio.ui.tasks import TaskView
+from studio.ui.tasks import Outcome, TaskView
 
 if TYPE_CHECKING:
     from studio.ui.studio import Studio
@@ -122,27 +122,30 @@ def start_merge(studio: Studio, run: str | None, name: str) -> None:
     output = studio.settings.exports / safe_name(name or run, "model")
     _refuse_taken(output)
 
-    def work(progress: Progress, stop: ShouldStop) -> Path:
+    def work(progress: Progress, stop: ShouldStop) -> Outcome:
         from studio.export.merge import merge
 
-        return merge(source, output, studio.settings, progress=progress, stop=stop).path
+        done = merge(source, output, studio.settings, progress=progress, stop=stop)
+        return Outcome(done.path, done.notes)
 
     studio.tasks.start(f"Merging {run}", work)
 
 
 def start_gguf(studio: Studio, model: str | None, outtype: str) -> None:
     """Begin to write a GGUF file in the background. Raises StudioError if it cannot."""
-    folders = dict((name, path) for name, path in model_folders(studio))
+    from studio.export.gguf import default_gguf_file
+
+    folders = model_folders(studio)
     if not model or model not in folders:
         raise ExportError("No merged model is chosen.", "Merge a run first (step 1).")
-    output = studio.settings.exports / f"{model}-{outtype}.gguf"
+    output = default_gguf_file(studio.settings, model, outtype)
     _refuse_taken(output)
 
-    def work(progress: Progress, stop: ShouldStop) -> Path:
+    def work(progress: Progress, stop: ShouldStop) -> Outcome:
         from studio.export.gguf import write_gguf
 
-        return write_gguf(folders[model], output, outtype, studio.settings,
-                          progress=progress, stop=stop)
+        return Outcome(write_gguf(folders[model], output, outtype, studio.settings,
+                                  progress=progress, stop=stop))
 
     studio.tasks.start(f"Writing {output.name}", work)
 
@@ -153,14 +156,10 @@ def _refuse_taken(output: Path) -> None:
                           "Give another name, or delete that one in the exports folder.")
 
 
-def model_folders(studio: Studio) -> list[tuple[str, Path]]:
-    """Names and folders of all models that a GGUF can be made of."""
-    merged = [(one.name, one.path) for one in find_results(studio.settings.exports)
-              if one.kind == "model folder"]
-    whole = [(one.name, one.path) for one in trained_runs(studio.shelf.runs())
-             if one.is_whole_model]
-    names = {name for name, _ in merged}
-    return merged + [(name, path) for name, path in whole if name not in names]
+def model_folders(studio: Studio) -> dict[str, Path]:
+    """The merged models by name, newest first."""
+    return {one.name: one.path for one in find_results(studio.settings.exports)
+            if one.kind == "model folder"}
 
 
 def merge_room(studio: Studio, run: str | None) -> str:
@@ -182,12 +181,17 @@ def merge_room(studio: Studio, run: str | None) -> str:
 
 
 def gguf_room(studio: Studio, model: str | None, outtype: str) -> str:
-    """Disk that the GGUF takes, from the size of the merged folder (two bytes a weight)."""
-    folder = dict(model_folders(studio)).get(model or "")
+    """Disk that the GGUF takes, from the weights in the merged folder."""
+    from studio.export.gguf import gguf_bytes
+
+    folder = model_folders(studio).get(model or "")
     if folder is None:
         return ""
-    needed = folder_bytes(folder) / 2 * export_view.BYTES_PER_WEIGHT[outtype]
-    return export_view.room_view("The file", int(needed), free_bytes(studio.settings.exports))
+    try:
+        needed = gguf_bytes(folder, outtype)
+    except StudioError as error:
+        return markup.note(error.message, error.hint, "warning")
+    return export_view.room_view("The file", needed, free_bytes(studio.settings.exports))
 
 
 def look(studio: Studio, run: str | None) -> Snapshot:
@@ -195,8 +199,8 @@ def look(studio: Studio, run: str | None) -> Snapshot:
 
     A run that was chosen stays chosen; of the merged models the newest is taken when one comes.
     """
-    runs = [one for one in trained_runs(studio.shelf.runs()) if not one.is_whole_model]
-    models = [name for name, _ in model_folders(studio)]
+    runs = trained_runs(studio.shelf.runs())
+    models = list(model_folders(studio))
     return Snapshot(
         studio.tasks.snapshot(), tuple(find_results(studio.settings.exports)),
         tuple(_run_choice(one) for one in runs), tuple((name, name) for name in models),
@@ -205,7 +209,8 @@ def look(studio: Studio, run: str | None) -> Snapshot:
 
 
 def _run_choice(run: Trained) -> Choice:
-    return f"{run.name} (rank {run.recipe.adapter.rank})", run.name
+    what = "all weights" if run.is_whole_model else f"rank {run.recipe.adapter.rank}"
+    return f"{run.name} ({what})", run.name
 
 
 def _kept(chosen: str | None, names: list[str]) -> str | None:

@@ -16,8 +16,6 @@ OUTTYPES = [
     ("f16: for older programs", "f16"),
     ("f32: twice the size, for comparisons", "f32"),
 ]
-BYTES_PER_WEIGHT = {"q8_0": 34 / 32, "bf16": 2.0, "f16": 2.0, "f32": 4.0}
-"""q8_0 stores blocks of 32 one-byte weights with a two-byte scale."""
 
 
 def task_view(task: TaskView) -> str:
@@ -30,8 +28,10 @@ def task_view(task: TaskView) -> str:
         return (f'<div class="task" data-state="{task.state}"><div class="task-title">'
                 f'{escape(word)}</div>{markup.step_bar(task.step)}</div>')
     if task.state == "done":
-        where = f"It lies in {task.result}" if task.result else ""
+        result = task.result
+        where = f"It lies in {result.path}" if result else ""
         body = markup.note(f"{task.title}: done in {seconds}.", where, "good")
+        body += "".join(markup.note(text) for text in result.notes) if result else ""
     elif task.state == "stopped":
         body = markup.note(f"{task.title}: stopped.", "Nothing half-written was left.", "info")
     else:

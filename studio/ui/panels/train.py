@@ -21,7 +21,7 @@ from studio.ui.live_plot import figure_value, live_plot
 from studio.ui.panels import train_view
 from studio.ui.panels.train_summary import summary_view
 from studio.ui.shared import PRIVATE, QUIET, Shared, recipe_of
-from studio.ui.widgets import build_fields, keys_of
+from studio.ui.widgets import build_fields, fields_by_key, keys_of
 
 if TYPE_CHECKING:
     from studio.hardware.telemetry import Sample
@@ -57,20 +57,26 @@ def build(studio: Studio, shared: Shared) -> None:
 
 def _build_controls(shared: Shared) -> dict[str, Any]:
     with gr.Group(elem_classes="card"):
-        gr.HTML("<h3>What will run</h3>")
-        summary = gr.HTML(summary_view(None), elem_id="train-summary")
+        gr.HTML(markup.heading("What will run", "From the settings of all tabs."))
+        summary = gr.HTML(summary_view(None), elem_id="train-summary", padding=False)
         name = gr.Textbox(label="Run name", max_lines=1, elem_id="train-name",
                           placeholder="Empty: the method, the date, and the time")
         with gr.Row():
-            start = gr.Button("Start", variant="primary", elem_id="train-start")
-            stop = gr.Button("Stop", variant="stop", elem_id="train-stop", interactive=False)
+            start = gr.Button("Start", variant="primary", min_width=90, elem_id="train-start")
+            stop = gr.Button("Stop", variant="stop", min_width=90, interactive=False,
+                             elem_id="train-stop")
     shared.add_readout(summary, summary_view)
     with gr.Group(elem_classes="card"):
-        gr.HTML("<h3>Training settings</h3>")
-        build_fields(shared, keys_of("training", rare=False))
+        gr.HTML(markup.heading("Training settings"))
+        build_fields(shared, [key for key in keys_of("training", rare=False) if has_choice(key)])
         with gr.Accordion("More settings", open=False):
             build_fields(shared, keys_of("training", rare=True))
     return {"name": name, "start": start, "stop": stop}
+
+
+def has_choice(key: str) -> bool:
+    """False for a field that knows a single value: there is nothing to set."""
+    return len(fields_by_key()[key].choices) != 1
 
 
 def _build_views() -> dict[str, Any]:
@@ -91,7 +97,7 @@ def _build_views() -> dict[str, Any]:
             parts["reuse"] = gr.Button("Use these settings", size="sm", elem_id="train-reuse")
         parts["recipe_box"] = recipe_box
     with gr.Group(elem_classes="card"):
-        gr.HTML("<h3>Runs</h3>")
+        gr.HTML(markup.heading("Runs", "Press a run to see its curve and its recipe."))
         parts["runs"] = gr.HTML(train_view.runs_view([]), elem_id="runs-table",
                                 js_on_load=train_view.CHOOSE_SCRIPT)
     return parts

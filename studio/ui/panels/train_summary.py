@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from studio.files import readable_bytes
 from studio.ui import markup
 
 if TYPE_CHECKING:
     from studio.recipe import Recipe
     from studio.ui.reading import Reading
+
+METHODS = {"lora": "LoRA"}
+TARGETS = {"all-linear": "all linear layers", "attention": "the attention layers"}
 
 
 def summary_view(reading: Reading | None) -> str:
@@ -52,11 +54,9 @@ def _adapter(recipe: Recipe, reading: Reading) -> str:
     if recipe.adapter.method == "none":
         return f"None: every weight is trained, {trainable}".rstrip(", ")
     targets = recipe.adapter.targets
-    where = targets if isinstance(targets, str) else ", ".join(targets)
-    kind = recipe.adapter.method.upper() if recipe.adapter.method == "lora" else (
-        recipe.adapter.method)
-    return ", ".join(filter(None, [
-        f"{'LoRA' if kind == 'LORA' else kind} rank {recipe.adapter.rank} on {where}", trainable]))
+    where = TARGETS.get(targets, targets) if isinstance(targets, str) else ", ".join(targets)
+    name = METHODS.get(recipe.adapter.method, recipe.adapter.method)
+    return ", ".join(filter(None, [f"{name} rank {recipe.adapter.rank} on {where}", trainable]))
 
 
 def _batch(recipe: Recipe) -> str:
@@ -80,6 +80,4 @@ def _memory(reading: Reading) -> str:
         return "unknown"
     from studio.hardware.memory import verdict
 
-    need = reading.estimate
-    return (f"about {readable_bytes(need.total_bytes)} of {readable_bytes(reading.free_bytes)} "
-            f"free. {verdict(need, reading.free_bytes)}")
+    return verdict(reading.estimate, reading.free_bytes)

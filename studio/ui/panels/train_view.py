@@ -86,7 +86,7 @@ def _error(story: Story) -> str:
 def log_view(story: Story | None) -> str:
     """The last sentences of the run, newest at the end (the box stays scrolled there)."""
     if story is None or not story.log_tail:
-        return '<div class="log quiet">No messages yet.</div>'
+        return '<div class="log log-empty">What the run says appears here.</div>'
     # Reversed in the page order and again by the style: a browser then keeps the end in view.
     lines = reversed(story.log_tail[-LOG_LINES:])
     return '<div class="log">' + "".join(f"<div>{escape(line)}</div>" for line in lines) + "</div>"
@@ -129,7 +129,8 @@ def runs_view(rows: list[RunRow], shown: str = "") -> str:
         return empty("No runs yet", "Every run stays here, to look at again, resume, or chat with.")
     head = "<tr><th>Run</th><th>State</th><th>Steps</th><th>Last loss</th><th>Started</th></tr>"
     body = "".join(_row(row, row.name == shown) for row in rows)
-    return f'<table class="runs"><thead>{head}</thead><tbody>{body}</tbody></table>'
+    return (f'<div class="runs-box"><table class="runs"><thead>{head}</thead>'
+            f"<tbody>{body}</tbody></table></div>")
 
 
 def _row(row: RunRow, is_shown: bool) -> str:
@@ -148,4 +149,4 @@ def _row(row: RunRow, is_shown: bool) -> str:
 def _when(seconds: float | None) -> str:
     if seconds is None:
         return "–"
-    return datetime.datetime.fromtimestamp(seconds).strftime("%d %b %Y, %H:%M")
+    return datetime.datetime.fromtimestamp(seconds).strftime("%d %b, %H:%M")
