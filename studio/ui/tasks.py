@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from studio.arbiter import Arbiter, Holder
@@ -20,17 +19,7 @@ from studio.errors import BusyError, Stopped, StudioError
 from studio.progress import Progress, ShouldStop, Step
 
 State = Literal["idle", "running", "stopping", "done", "stopped", "failed"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a piece of work made: where it lies, and what to know about it."""
-
-    path: Path
-    notes: tuple[str, ...] = ()
-
-
-Work = Callable[[Progress, ShouldStop], Outcome]
+Work = Callable[[Progress, ShouldStop], Any]
 
 
 @dataclass(frozen=True)
@@ -40,7 +29,7 @@ class TaskView:
     state: State = "idle"
     title: str = ""
     step: Step | None = None
-    result: Outcome | None = None
+    result: Any = None
     error: tuple[str, str] | None = None
     started_seconds: float = 0.0
     ended_seconds: float = 0.0

@@ -21,8 +21,9 @@ from studio.ui.guard import guarded
 from studio.ui.panels import export_view
 from studio.ui.panels.chat_columns import Trained, trained_runs
 from studio.ui.panels.export_results import Result, find_results
+from studio.ui.panels.export_view import Outcome
 from studio.ui.shared import PRIVATE, QUIET, Shared
-from studio.ui.tasks import Outcome, TaskView
+from studio.ui.tasks import TaskView
 
 if TYPE_CHECKING:
     from studio.ui.studio import Studio

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -18,6 +19,14 @@ OUTTYPES = [
 ]
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a merge or an export made: where it lies, and what to know about it."""
+
+    path: Path
+    notes: tuple[str, ...] = ()
+
+
 def task_view(task: TaskView) -> str:
     """The work under way, or how the last one ended."""
     if task.state == "idle":
@@ -28,7 +37,7 @@ def task_view(task: TaskView) -> str:
         return (f'<div class="task" data-state="{task.state}"><div class="task-title">'
                 f'{escape(word)}</div>{markup.step_bar(task.step)}</div>')
     if task.state == "done":
-        result = task.result
+        result: Outcome | None = task.result
         where = f"It lies in {result.path}" if result else ""
         body = markup.note(f"{task.title}: done in {seconds}.", where, "good")
         body += "".join(markup.note(text) for text in result.notes) if result else ""
