@@ -32,6 +32,12 @@ COMFORTABLE_DISK_BYTES = 20_000_000_000
 OLDEST_CAPABILITY = (5, 0)
 LITTLE_GPU_BYTES = 3_500_000_000
 BITSANDBYTES_SECONDS = 60
+# Its import succeeds without its native library; a stand-in fails at the first use instead.
+_LOAD_BITSANDBYTES = """
+import bitsandbytes.cextension as extension
+if type(extension.lib).__name__.startswith("ErrorHandler"):
+    raise SystemExit("its native library does not load.")
+"""
 
 
 @dataclass(frozen=True)
@@ -222,7 +228,7 @@ def try_bitsandbytes(hardware: Hardware) -> str | None:
     broken native library must not take the studio down."""
     if "bitsandbytes" not in hardware.libraries:
         return None
-    command = [sys.executable, "-c", "import bitsandbytes"]
+    command = [sys.executable, "-c", _LOAD_BITSANDBYTES]
     try:
         done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8",
                               errors="replace", timeout=BITSANDBYTES_SECONDS, check=False,

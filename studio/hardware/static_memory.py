@@ -28,9 +28,12 @@ CPU_LIBRARIES_BYTES = 0.55e9
 def weights(work: Workload, shape: ModelShape) -> PartBytes:
     """The base model as it is held while training."""
     if work.quantization == "none":
-        return part("weights", shape.parameters * work.weight_bytes,
-                    f"{millions(shape.parameters)} parameters at {work.weight_bytes} bytes "
-                    f"({work.dtype})")
+        # Under autocast each weight's copy lives from the forward to the backward pass.
+        is_cast = work.trains_base and work.activation_bytes < work.weight_bytes
+        copy = work.activation_bytes if is_cast else 0
+        text = f"{millions(shape.parameters)} parameters at {work.weight_bytes} bytes"
+        text += f", and {copy} for a copy in {work.dtype} to compute with" if copy else ""
+        return part("weights", shape.parameters * (work.weight_bytes + copy), text)
     quantized = linear_parameters(shape.linears)
     rest = shape.parameters - quantized
     each = _quantized_bytes(work)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from studio.adapters.count import count_trainable
+from studio.adapters.targets import targets_of
 
 if TYPE_CHECKING:
     from studio.device import Device
@@ -17,42 +18,49 @@ if TYPE_CHECKING:
     from studio.recipe import Recipe
 
 DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
-ADAPTER_BYTES = 4
-"""PEFT since 0.11 keeps adapter weights in float32 over a half-precision base."""
-QUANTIZED_ADAPTER_BYTES = 2
-"""TRL's SFT trainer turns the adapters of a quantised base to bfloat16."""
+LABELLED_SHARE = 0.5
+"""Of the tokens, where only the answers are learned from; a prompt is about as long as it."""
+MOST_JOINED_TOKENS = 8192
+"""Up to here the processor computes a micro-batch as one row without padding."""
+
+Attention = Literal["eager", "sdpa", "flash_attention_2"]
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What decides the memory of one training step. Sizes in bytes or counts as named.
+    """What decides the memory of one training step. Sizes in bytes per number.
 
-    `weight_bytes` is per unquantised parameter and per activation; `trainable_bytes` per trained
-    parameter. `loss` is chunked where logits are made a tile at a time, full where all of them are
-    held. `has_triton` says whether TRL's chunked loss runs as a GPU kernel without float32 copies.
+    `weight_bytes` is of an unquantised weight and of the residual stream, `activation_bytes` of
+    what is computed from it (less under `autocast`), `trainable_bytes` of a trained weight.
+    `mask_width` is the row length of the attention mask, 0 where there is none. `loss` is chunked
+    where logits are made a tile at a time, full where all are held; `has_triton` says whether the
+    chunked one runs as a GPU kernel without float32 copies.
     """
 
     device: Literal["cuda", "mps", "cpu"]
     batch: int
     length: int
-    weight_bytes: int
     dtype: str
-    quantization: Literal["none", "8bit", "4bit"]
+    weight_bytes: int
+    activation_bytes: int
+    trainable_bytes: int
     trains_base: bool
     trainable: int
-    trainable_bytes: int
     rank: int
     targets: frozenset[str]
     optimizer: str
-    accumulates: bool
     checkpointing: bool
-    attention: Literal["eager", "sdpa", "flash_attention_2"]
+    attention: Attention
+    quantization: Literal["none", "8bit", "4bit"] = "none"
+    double_quantization: bool = True
+    autocast: bool = False
+    accumulates: bool = False
+    mask_width: int = 0
     dropout: bool = False
     dora: bool = False
-    autocast: bool = False
     loss: Literal["chunked", "full"] = "chunked"
+    labelled_share: float = 1.0
     has_triton: bool = False
-    double_quantization: bool = True
     foreach_optimizer: bool = False
 
     @property
@@ -72,44 +80,53 @@ def workload_of(
 ) -> Workload:
     """The step that `recipe` asks for. `length`: the longest example in tokens, where known."""
     dtype = device.fast_dtype if recipe.model.dtype == "auto" else recipe.model.dtype
-    weight_bytes = DTYPE_BYTES[dtype]
     trains_base = recipe.adapter.method == "none"
-    quantized = recipe.model.quantization != "none"
-    adapter_bytes = QUANTIZED_ADAPTER_BYTES if quantized else ADAPTER_BYTES
-    count = count_trainable(recipe, shape)
-    longest = recipe.data.max_length if length is None else min(length, recipe.data.max_length)
+    # Weights that are trained stay in 32 bits and are cast, unless bfloat16 is asked for.
+    wide = trains_base and recipe.model.dtype != "bfloat16"
+    # TRL turns the adapters of a quantised base to bfloat16; others PEFT keeps in float32.
+    short_adapter = recipe.model.quantization != "none" and dtype == "bfloat16"
+    weight_bytes = 4 if wide else DTYPE_BYTES[dtype]
+    longest = recipe.data.max_length
+    if length is not None and not recipe.data.packing:
+        longest = min(length, longest)
+    attention: Attention = "sdpa" if recipe.model.attention == "auto" else recipe.model.attention
+    on_cuda = device.kind == "cuda"
     return Workload(
-        device=device.kind, batch=recipe.training.batch_size, length=longest,
-        weight_bytes=weight_bytes, dtype=dtype, quantization=recipe.model.quantization,
-        trains_base=trains_base, trainable=count.trainable,
-        trainable_bytes=weight_bytes if trains_base else adapter_bytes,
+        device=device.kind, batch=recipe.training.batch_size, length=longest, dtype=dtype,
+        weight_bytes=weight_bytes, activation_bytes=DTYPE_BYTES[dtype],
+        trainable_bytes=weight_bytes if trains_base else 2 if short_adapter else 4,
+        trains_base=trains_base, trainable=count_trainable(recipe, shape).trainable,
         rank=recipe.adapter.rank, targets=_targets(recipe, shape),
-        optimizer=recipe.training.optimizer,
+        optimizer=recipe.training.optimizer, checkpointing=checkpointing, attention=attention,
+        quantization=recipe.model.quantization,
+        autocast=dtype == "float16" or DTYPE_BYTES[dtype] < weight_bytes,
         accumulates=recipe.training.gradient_accumulation > 1,
-        checkpointing=checkpointing, attention=_attention(recipe),
+        mask_width=_mask_width(recipe, device, longest, attention),
         dropout=recipe.adapter.dropout > 0, dora=recipe.adapter.use_dora,
-        has_triton=device.kind == "cuda",
-        foreach_optimizer=device.kind == "cuda" and recipe.training.optimizer == "adamw_torch",
+        labelled_share=1.0 if recipe.data.loss_on == "all" else LABELLED_SHARE,
+        has_triton=on_cuda,
+        # torch's default on CUDA: all parameters in one go.
+        foreach_optimizer=on_cuda and recipe.training.optimizer == "adamw_torch",
     )
 
 
-def _attention(recipe: Recipe) -> Literal["eager", "sdpa", "flash_attention_2"]:
-    chosen = recipe.model.attention
-    return "sdpa" if chosen == "auto" else chosen
+def _mask_width(recipe: Recipe, device: Device, length: int, attention: Attention) -> int:
+    """Length of the rows that the attention mask is made for; 0 where none is needed.
+
+    Examples joined in one row are masked from each other; padded ones need their padding masked.
+    """
+    batch = recipe.training.batch_size
+    if attention == "flash_attention_2" or (batch == 1 and not recipe.data.packing):
+        return 0
+    joined = device.kind == "cpu" and batch * length <= MOST_JOINED_TOKENS
+    return batch * length if joined or recipe.data.packing else length
 
 
 def _targets(recipe: Recipe, shape: ModelShape) -> frozenset[str]:
     """Names of the linear layers that keep their input for the backward pass."""
     if recipe.adapter.method == "none":
         return frozenset(linear.name for linear in shape.linears)
-    from studio.adapters.methods import target_module_names
-
-    names = target_module_names(recipe.adapter, shape)
-    if isinstance(names, str):
-        return frozenset(linear.name for linear in shape.linears)
-    wanted = {name.rpartition(".")[2] for name in names}
-    return frozenset(linear.name for linear in shape.linears
-                     if linear.name.rpartition(".")[2] in wanted)
+    return frozenset(target.linear.name for target in targets_of(recipe.adapter, shape))
 
 
 def linear_parameters(linears: tuple[LinearShape, ...]) -> int:
