@@ -31,7 +31,7 @@ _EXPERT_NAMES: dict[str, dict[str, str]] = {
         "qwen3_moe", "qwen3_next", "afmoe", "deepseek_v2", "deepseek_v3",
         "deepseek_v32", "dots1", "ernie4_5_moe", "glm4_moe", "glm4_moe_lite", "glm_moe_dsa",
         "longcat_flash", "solar_open", "mellum", "hunyuan_v1_moe", "flex_olmo", "olmoe",
-        "exaone_moe", "cohere2_moe",
+        "exaone_moe", "cohere2_moe", "beam",
     ], _QWEN_MOE),
 }
 

@@ -84,8 +84,10 @@ def _download(
     wanted = [*_WANTED, "*.py"] if trust_remote_code else _WANTED
     _require_room(source, commit, sizes, wanted)
     with in_words(source, revision):
+        # By the name of the revision, not by commit: only that leaves a reference in the cache,
+        # by which the model is found again without a network.
         return Path(snapshot_download(
-            source, revision=commit, allow_patterns=wanted, ignore_patterns=_UNWANTED,
+            source, revision=revision, allow_patterns=wanted, ignore_patterns=_UNWANTED,
             token=token, endpoint=endpoint,
             tqdm_class=progress_bar_class(f"Downloading {source}", progress, stop),
         ))

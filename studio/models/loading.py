@@ -44,6 +44,7 @@ def load_base(model: recipe.Model, folder: ModelFolder, device: Device) -> PreTr
     incomplete or do not fit into memory.
     """
     import torch
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoModelForCausalLM
 
     quieten()
@@ -60,7 +61,7 @@ def load_base(model: recipe.Model, folder: ModelFolder, device: Device) -> PreTr
     except ImportError as error:
         raise SetupError(f"{folder.name} cannot be loaded: {first_line(error)}",
                          "Install what is named, or choose another model.") from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, StrictDataclassError) as error:
         raise ModelError(f"{folder.name} cannot be loaded: {first_line(error)}",
                          "Check the model's folder, or fetch it again.") from error
     _require_all_weights(folder, report)

@@ -128,6 +128,7 @@ def _hub_config(source: str, revision: str | None, settings: Settings) -> Path:
 
 @functools.lru_cache(maxsize=64)
 def _shape_of_text(text: str, name: str, code_folder: str | None) -> ModelShape:
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     try:
@@ -138,7 +139,8 @@ def _shape_of_text(text: str, name: str, code_folder: str | None) -> ModelShape:
             values = json.loads(text)
             config = AutoConfig.for_model(**values)
         return shape_of_config(config, name)
-    except (ValueError, KeyError, TypeError, AttributeError, ImportError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError, OSError,
+            StrictDataclassError) as error:
         raise ModelError(
             f"The shape of {name} cannot be read from its config.json: {first_line(error)}",
             "Choose a text model that transformers can load for generation.",
