@@ -64,7 +64,7 @@ def _bar(estimate: Estimate, free_bytes: int) -> str:
 
 def _legend(estimate: Estimate) -> str:
     rows = "".join(
-        f'<div class="memory-row" title="{_title(part)}">'
+        f'<div class="memory-row{"" if part.bytes else " memory-none"}" title="{_title(part)}">'
         f'<span class="swatch part-{escape(part.name)}"></span>'
         f'<span class="memory-name">{escape(part.name.capitalize())}</span>'
         f'<span class="memory-formula">{escape(part.formula)}</span>'
@@ -75,4 +75,4 @@ def _legend(estimate: Estimate) -> str:
 
 
 def _title(part: PartBytes) -> str:
-    return escape(f"{part.name.capitalize()}: {readable_bytes(part.bytes)} = {part.formula}")
+    return escape(f"{part.name.capitalize()}: {readable_bytes(part.bytes)}. {part.formula}")

@@ -18,11 +18,6 @@ def heading(title: str, text: str = "") -> str:
     return f"<h3>{escape(title)}</h3>{more}"
 
 
-def subheading(title: str) -> str:
-    """The title of a part within a card."""
-    return f"<h4>{escape(title)}</h4>"
-
-
 def tile(label: str, value: str, *, key: str = "") -> str:
     """A number with its name below. `key` lets a test or a script find it."""
     mark = f' data-key="{escape(key)}"' if key else ""
@@ -92,7 +87,7 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
 
 def preformatted(text: str) -> str:
     """Text as it stands, such as YAML or a command."""
-    return f'<pre class="plain">{escape(text)}</pre>'
+    return f'<pre class="verbatim">{escape(text)}</pre>'
 
 
 def readable_seconds(seconds: float | None) -> str:

@@ -15,6 +15,7 @@ from studio.settings import Settings
 
 if TYPE_CHECKING:
     from studio.chat.desk import ChatDesk
+    from studio.hardware.doctor import Finding
     from studio.hardware.telemetry import Sampler
     from studio.training.job import JobRunner
     from studio.ui.data_desk import DataDesk
@@ -57,6 +58,8 @@ class Studio:
         self.arbiter = Arbiter()
         self._warming = threading.Lock()
         self._is_warm = False
+        self._checking = threading.Lock()
+        self._findings: list[Finding] = []
 
     @made_once
     def jobs(self) -> JobRunner:
@@ -106,6 +109,16 @@ class Studio:
         from studio.ui.shelf import RunShelf
 
         return RunShelf(self.settings)
+
+    def findings(self, *, again: bool = False) -> list[Finding]:
+        """What is wrong with this PC. Looked at once, since it takes seconds; anew if asked."""
+        from studio.hardware.doctor import diagnose
+
+        self.warm_up()
+        with self._checking:
+            if again or not self._findings:
+                self._findings = diagnose(self.settings)
+            return self._findings
 
     def warm_up(self) -> None:
         """Import the engine's slow libraries; returns at once when that is done.

@@ -46,11 +46,12 @@ class StudioTheme(Base):
         super().__init__(
             primary_hue=PETROL, secondary_hue=PETROL, neutral_hue=SLATE,
             text_size=sizes.text_md, spacing_size=sizes.spacing_md, radius_size=sizes.radius_md,
-            font=(fonts.LocalFont("IBM Plex Sans", weights=(400, 600, 700)), "ui-sans-serif",
+            font=(fonts.LocalFont("IBM Plex Sans", weights=(400, 700)), "ui-sans-serif",
                   "system-ui", "sans-serif"),
-            font_mono=(fonts.LocalFont("IBM Plex Mono", weights=(400, 600)), "ui-monospace",
+            font_mono=(fonts.LocalFont("IBM Plex Mono", weights=(400, 700)), "ui-monospace",
                        "Consolas", "monospace"),
         )
+        # Only Regular and Bold: the SemiBold files that come with gradio lack most letters.
         self.name = "adapter-studio"
         self._surfaces()
         self._inputs()
@@ -69,9 +70,9 @@ class StudioTheme(Base):
             block_background_fill="transparent", block_background_fill_dark="transparent",
             block_border_width="0px", block_border_width_dark="0px", block_padding="0px",
             block_shadow="none", block_shadow_dark="none", block_radius="8px",
-            block_title_text_weight="600", block_title_text_size="*text_sm",
+            block_title_text_weight="600", block_title_text_size="13.5px",
             block_title_text_color="*body_text_color", block_title_text_color_dark="#e4eaea",
-            block_info_text_size="*text_xs", block_info_text_color="*body_text_color_subdued",
+            block_info_text_size="12.5px", block_info_text_color="*body_text_color_subdued",
             block_label_background_fill="transparent", block_label_border_width="0px",
             block_label_background_fill_dark="transparent",
             panel_background_fill="white", panel_background_fill_dark="*neutral_900",

@@ -43,13 +43,15 @@ def build(studio: Studio, shared: Shared) -> None:
     with gr.Row():
         with gr.Column(scale=5, min_width=360):
             model_card.build(studio, shared)
+            with gr.Group(elem_classes="card"):
+                gr.HTML(markup.heading("What decides the memory most",
+                                       "The same settings as on the other tabs."))
+                for key in MIRRORED:
+                    build_mirror(shared, key)
         with gr.Column(scale=6, min_width=440), gr.Group(elem_classes="card"):
             gr.HTML(markup.heading("Memory it will take", "Moves with every setting of the recipe."
                                    " Point at a part to see how it is worked out."))
             memory = gr.HTML(memory_card(Reading()), elem_id="memory-estimate", padding=False)
-            gr.HTML(markup.subheading("What decides it most"))
-            for key in MIRRORED:
-                build_mirror(shared, key)
     with gr.Group(elem_classes="card"):
         gr.HTML(markup.heading("Checks", "What the studio looked at, and what to do about it."))
         checks = gr.HTML(markup.empty("Checking", "A moment."), elem_id="hardware-checks",
@@ -70,11 +72,11 @@ def _wire(
 
     @guarded
     def check() -> str:
-        # The checks ask torch; while it is imported elsewhere, wait for that.
-        studio.warm_up()
-        from studio.hardware.doctor import diagnose
+        return checks_view(studio.findings())
 
-        return checks_view(diagnose(studio.settings))
+    @guarded
+    def check_again() -> str:
+        return checks_view(studio.findings(again=True))
 
     seen = gr.State("")
 
@@ -87,7 +89,7 @@ def _wire(
     shared.demo.load(check, None, views["checks"], **QUIET)
     shared.timer.tick(watch, seen, [live, seen], **QUIET)
     again.click(look, None, shown, show_progress="hidden", **PRIVATE).then(
-        check, None, views["checks"], show_progress="hidden", **PRIVATE)
+        check_again, None, views["checks"], show_progress="minimal", **PRIVATE)
 
 
 def verdict_view(hardware: Hardware | None) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def build(studio: Studio, shared: Shared) -> None:
     """Presets on top, the fields on the left, what they cost on the right."""
-    with gr.Row(elem_classes="presets"):
+    with gr.Row(elem_classes="presets", equal_height=True):
         buttons = {name: _preset_card(name) for name in preset_names()}
     with gr.Row():
         with gr.Column(scale=5, min_width=380), gr.Group(elem_classes="card"):
@@ -95,19 +95,22 @@ def scale_words(adapter: Adapter) -> str:
 
 
 def _where(reading: Reading) -> str:
-    from studio.adapters.methods import target_module_names
+    from studio.adapters.count import target_parameters
+    from studio.adapters.targets import targets_of
 
     assert reading.recipe and reading.shape
-    named = target_module_names(reading.recipe.adapter, reading.shape)
-    names = [named] if isinstance(named, str) else list(named)
-    found = [linear for linear in reading.shape.linears if linear.name in names]
+    adapter = reading.recipe.adapter
     rows = "".join(
-        f"<tr><td><code>{escape(linear.name)}</code></td><td>{linear.inputs:,} → "
-        f"{linear.outputs:,}</td><td>{linear.count}</td></tr>" for linear in found
+        f"<tr><td><code>{escape(target.linear.name)}</code></td>"
+        f"<td>{target.linear.inputs:,} → {target.linear.outputs:,}</td>"
+        f'<td class="right">{target.linear.count:,}</td>'
+        f'<td class="right">{target_parameters(target, use_dora=adapter.use_dora):,}</td></tr>'
+        for target in targets_of(adapter, reading.shape)
     )
     return (
         '<table class="plain"><thead><tr><th>Target module</th><th>Inputs → outputs</th>'
-        f"<th>Layers</th></tr></thead><tbody>{rows}</tbody></table>"
+        '<th class="right">Places</th><th class="right">Trained</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
     )
 
 

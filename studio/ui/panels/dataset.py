@@ -1,0 +1,143 @@
+"""Tab Dataset: where the examples come from, what was recognised, and one record rendered.
+
+Handlers only; reading is `data_desk.py`, what is shown is `dataset_view.py`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from studio.errors import StudioError
+from studio.files import require_free_bytes, safe_name
+from studio.settings import Settings
+from studio.ui import markup
+from studio.ui.data_desk import Look, record_of
+from studio.ui.guard import guarded
+from studio.ui.panels import dataset_view
+from studio.ui.shared import PRIVATE, QUIET, Shared, recipe_of
+from studio.ui.widgets import build_fields, keys_of
+
+if TYPE_CHECKING:
+    from studio.ui.studio import Studio
+
+FILE_TYPES = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".txt", ".md"]
+READ_AGAIN = ("data.source", "data.split", "data.format", "data.columns", "data.template",
+              "data.loss_on", "data.max_length")
+"""Fields that change what is shown here, besides the model."""
+
+
+def build(studio: Studio, shared: Shared) -> None:
+    """Source on the left, findings on the right, one record below."""
+    with gr.Row():
+        with gr.Column(scale=5, min_width=360), gr.Group(elem_classes="card"):
+            upload = _build_source(shared)
+        with gr.Column(scale=6, min_width=440), gr.Group(elem_classes="card"):
+            gr.HTML(markup.heading("What was found"))
+            found = gr.HTML(dataset_view.found_view(None), elem_id="dataset-found", padding=False)
+    with gr.Group(elem_classes="card"):
+        with gr.Row(equal_height=True):
+            gr.HTML(markup.heading("One record, as the model sees it",
+                                   "Coloured tokens are learned; the rest is only read."))
+            previous = gr.Button("Previous", size="sm", scale=0, min_width=90,
+                                 elem_id="dataset-previous")
+            number = gr.Number(1, label="Record number", show_label=False, precision=0, scale=0,
+                               min_width=90, elem_id="dataset-record-number", container=False)
+            following = gr.Button("Next", size="sm", scale=0, min_width=90, elem_id="dataset-next")
+        with gr.Row():
+            with gr.Column(min_width=340):
+                raw = gr.HTML(dataset_view.raw_view(None), elem_id="dataset-raw", padding=False)
+            with gr.Column(min_width=340):
+                rendered = gr.HTML(dataset_view.rendered_view(None), elem_id="dataset-rendered",
+                                   padding=False)
+    views = [found, number, raw, rendered]
+    turns = {number.submit: 0, number.blur: 0, previous.click: -1, following.click: 1}
+    shared.when_complete(lambda: _wire(studio, shared, upload, views, turns))
+
+
+def _build_source(shared: Shared) -> gr.UploadButton:
+    gr.HTML(markup.heading("Examples", "What the model is to learn."))
+    build_fields(shared, ["data.source"], {"data.source": [
+        ("Starter: orders to JSON", "starter")]})
+    upload = gr.UploadButton("Upload a file", size="sm", file_types=FILE_TYPES,
+                             elem_id="dataset-upload")
+    build_fields(shared, [key for key in keys_of("data", rare=False) if key != "data.source"])
+    with gr.Accordion("Rarely needed", open=False, elem_id="dataset-rare"):
+        build_fields(shared, keys_of("data", rare=True))
+    return upload
+
+
+def _wire(
+    studio: Studio, shared: Shared, upload: gr.UploadButton, views: list[Any],
+    turns: dict[Any, int],
+) -> None:
+    number = views[1]
+
+    @guarded
+    def look(**form: Any) -> list[Any]:
+        return _page(studio, form, 1)
+
+    @guarded
+    def show_record(number: float | None, **form: Any) -> list[Any]:
+        return _page(studio, form, number or 1)
+
+    @guarded
+    def take_upload(uploaded: str) -> str:
+        return str(keep_upload(Path(uploaded), studio.settings))
+
+    whole = {"inputs_kwargs": shared.form(), "outputs": views, "show_progress": "minimal",
+             "trigger_mode": "always_last", **PRIVATE}
+    kept = upload.upload(take_upload, upload, shared.fields["data.source"], **PRIVATE)
+    shared.refresh_after(kept.then(look, **whole))
+    gr.on([event for key in READ_AGAIN for event in _finished(shared.fields[key])], look, **whole)
+    gr.on([shared.fields["model.source"].input], look, **whole)
+    shared.demo.load(look, inputs_kwargs=shared.form(), outputs=views, **QUIET)
+    for event, step in turns.items():
+        event(_turned(show_record, step), inputs_kwargs={"number": number, **shared.form()},
+              outputs=views, **QUIET)
+
+
+def _finished(field: Any) -> list[Any]:
+    """Events that end an edit: reading data at every pixel of a slider would be too much."""
+    if isinstance(field, gr.Slider):
+        return [field.release]
+    return [field.blur, field.submit] if isinstance(field, gr.Textbox) else [field.input]
+
+
+def _turned(show_record: Any, step: int) -> Any:
+    def turn(number: float | None, **form: Any) -> Any:
+        return show_record(number=(number or 1) + step, **form)
+
+    return turn
+
+
+def _page(studio: Studio, form: dict[str, Any], number: float) -> list[Any]:
+    """Updates for findings, record number, raw and rendered record."""
+    studio.warm_up()
+    try:
+        look: Look = studio.data.look(recipe_of(form))
+    except StudioError as error:
+        return [markup.note(error.message, error.hint, "problem"), gr.skip(),
+                dataset_view.raw_view(None), dataset_view.rendered_view(None)]
+    record = record_of(look, int(number))
+    return [dataset_view.found_view(look), record.number if record else 1,
+            dataset_view.raw_view(record), dataset_view.rendered_view(record)]
+
+
+def keep_upload(uploaded: Path, settings: Settings) -> Path:
+    """Copy an uploaded file to the studio's home under a safe, free name. Raises DiskError."""
+    require_free_bytes(settings.uploads, uploaded.stat().st_size, "The uploaded file")
+    settings.uploads.mkdir(parents=True, exist_ok=True)
+    name = Path(safe_name(uploaded.name, "data.jsonl"))
+    target = settings.uploads / name
+    count = 1
+    while target.exists():
+        count += 1
+        target = settings.uploads / f"{name.stem}-{count}{name.suffix}"
+    beside = target.with_name(f".partial-{target.name}")
+    shutil.copyfile(uploaded, beside)
+    beside.replace(target)
+    return target
