@@ -61,10 +61,11 @@ def choose(root: Path) -> tuple[Environment, list[str]]:
     active = inside_an_environment()
     if not active and is_complete(own):
         return own, []
-    lacking = unmet(read_requirements(root))
+    needed = read_requirements(root)
+    lacking = unmet(needed)
     if not lacking:
         return Environment(root, Path(sys.prefix), owned=False), []
-    was_meant = active and len(lacking) < len(read_requirements(root)) // 2
+    was_meant = active and 2 * len(lacking) < len(needed)
     return own, lacking if was_meant else []
 
 

@@ -94,8 +94,8 @@ def _fill(environment: Environment, extras: tuple[str, ...], torch_choice: str) 
     if before is None or not interpreter_is_the_same(environment, before):
         before = None
         remove_stamp(environment.folder)
-        ensure_python(environment, log)
         forget_half_installed(environment.site_packages)
+        ensure_python(environment, log)
     plan = plan_torch(environment, torch_choice)
     _check_disk(environment, plan)
     remove_stamp(environment.folder)

@@ -54,24 +54,24 @@ FAILURES = (
         f"Check the variables HTTP_PROXY and HTTPS_PROXY, or pip's own proxy setting. {AGAIN}",
     ),
     Failure(
-        "interrupted",
-        r"IncompleteRead|Connection broken|ConnectionResetError|Read timed out|ReadTimeoutError"
-        r"|Connection aborted|RemoteDisconnected|incomplete-download",
-        "A download broke off before it was complete.",
-        f"Check the connection. {AGAIN}",
-    ),
-    Failure(
         "no network",
         r"NewConnectionError|NameResolutionError|Temporary failure in name resolution|getaddrinfo"
         r"|Name or service not known|ConnectTimeout|Max retries exceeded|Network is unreachable"
-        r"|Failed to establish a new connection|connection timed out|No route to host",
+        r"|Failed to establish a new connection|[Cc]onnection timed out|No route to host",
         "The package index cannot be reached from this PC.",
         "Connect to the internet, or set HTTPS_PROXY if you are behind a proxy; in a browser, "
         f"any web page should open. {AGAIN}",
     ),
     Failure(
+        "interrupted",
+        r"IncompleteRead|Connection broken:|ConnectionResetError|Read timed out|ReadTimeoutError"
+        r"|Connection aborted|RemoteDisconnected|incomplete-download",
+        "A download broke off before it was complete.",
+        f"Check the connection. {AGAIN}",
+    ),
+    Failure(
         "damaged download",
-        r"DO NOT MATCH THE HASHES|BadZipFile|is not a zip file|has an invalid wheel",
+        r"DO NOT MATCH THE HASHES|BadZipFile|is not a zip file|has an invalid wheel|^ERROR: Wheel .* is invalid",
         "A downloaded package is damaged.",
         "Clear pip's cache (python -m pip cache purge) and run the same command again.",
     ),
@@ -100,15 +100,28 @@ FAILURES = (
         r"No matching distribution found|Failed building wheel|Failed to build"
         r"|Microsoft Visual C\+\+|subprocess-exited-with-error|Requires-Python",
         "A package has no ready build for this Python and system.",
-        "Use a 64-bit Python 3.11 to 3.14; on a Mac, one with Apple silicon.",
+        "Use a 64-bit Python 3.11 to 3.14, on a Mac with Apple silicon; and check the connection, "
+        "since an index that does not answer can look the same.",
     ),
 )
 
 
 def classify(output: str) -> Failure | None:
-    """The kind of failure that pip's output tells of, or None for an unknown one."""
+    """The kind of failure that pip's output tells of, or None for an unknown one.
+
+    A retry is no failure yet: what it says counts only if pip in the end got no list of versions,
+    which is how an index that cannot be reached looks.
+    """
+    retries = [line for line in output.splitlines() if "Retrying (" in line]
+    rest = "\n".join(line for line in output.splitlines() if "Retrying (" not in line)
+    if "from versions: none" in rest and retries:
+        return _first_match("\n".join(retries))
+    return _first_match(rest)
+
+
+def _first_match(text: str) -> Failure | None:
     for failure in FAILURES:
-        if re.search(failure.pattern, output, re.IGNORECASE):
+        if re.search(failure.pattern, text, re.MULTILINE):
             return failure
     return None
 

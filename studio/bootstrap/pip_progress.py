@@ -13,7 +13,7 @@ from studio.files import readable_bytes
 
 _COLLECTING = re.compile(r"^\s*(?:Collecting|Requirement already satisfied:) ([A-Za-z0-9._-]+)")
 _FETCHING = re.compile(r"^\s*(Downloading|Using cached) (?:\S*/)?([^\s/]+)(?: \(([\d.]+) (\w+)\))?")
-_LOCAL = re.compile(r"^\s*Processing (?:\S*[/\\])?([^\s/\\]+)$")
+_LOCAL = re.compile(r"^\s*Processing (?:\S*[/\\])?([^\s/\\]+\.whl)\b")
 _INSTALLING = re.compile(r"^Installing collected packages: (.+)$")
 _WHEEL = re.compile(r"^([A-Za-z0-9._]+?)-(\d[^-]*)-.*\.whl$")
 _UNITS = {"bytes": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -31,7 +31,7 @@ class PipProgress:
         self._current_bytes = 0
         self._current_file = ""
         self._fetched_bytes = 0
-        self._installing = 0
+        self._installing: list[str] = []
         self._present_before = self._installed_now()
 
     def feed(self, line: str) -> None:
@@ -42,10 +42,11 @@ class PipProgress:
         elif match := _FETCHING.match(line):
             self._fetch(match[1], match[2], match[3], match[4])
         elif match := _LOCAL.match(line):
+            self._names.add(_title(match[1]).split()[0].lower())
             self._start(_title(match[1]), "", 0)
         elif match := _INSTALLING.match(line):
             self._finish()
-            self._installing = match[1].count(",") + 1
+            self._installing = match[1].split(", ")
             self._present_before = self._installed_now()
 
     @property
@@ -56,8 +57,10 @@ class PipProgress:
     def describe(self) -> str:
         """Such as `Package 12 of about 85: torch 2.13.0, 188.0 MB, 43 % (312.4 MB so far)`."""
         if self._installing:
-            done = min(self._installed_now() - self._present_before, self._installing)
-            return f"Unpacking package {max(done, 0)} of {self._installing}"
+            done = max(self._installed_now() - self._present_before, 0)
+            done = min(done, len(self._installing) - 1)
+            name = self._installing[done]
+            return f"Unpacking package {done + 1} of {len(self._installing)}: {name}"
         expected = max(self.expected_packages, len(self._names))
         text = f"Package {len(self._names)} of about {expected}: {self._current}"
         if self._current_bytes:
@@ -80,7 +83,7 @@ class PipProgress:
 
     def _finish(self) -> None:
         self._fetched_bytes += self._current_bytes
-        self._current_bytes = 0
+        self._current_bytes, self._current_file = 0, ""
 
     def _running_bytes(self) -> int:
         if not self._current_file:

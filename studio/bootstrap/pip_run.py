@@ -39,9 +39,10 @@ def run_pip(
     temporary = log.parent / "pip-temporary"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
+    # Not compiled: most modules of these packages are never imported, the others at first use.
     command = [
         str(environment.python), "-P", "-m", "pip", "install", "--no-input", "--no-color",
-        "--progress-bar", "off", "--disable-pip-version-check", *arguments,
+        "--progress-bar", "off", "--disable-pip-version-check", "--no-compile", *arguments,
     ]
     folder = str(temporary)
     variables = child_environment(

@@ -12,7 +12,11 @@ from studio.bootstrap.environment import Environment
 from studio.bootstrap.install_lock import LOCK_FILE_NAME
 from studio.errors import SetupError
 
-_CHECK = "import sys, pip; sys.exit(0 if sys.version_info >= (3, 11) else 1)"
+_CHECK = (
+    "import importlib.metadata, sys; importlib.metadata.version('pip'); "
+    "from pip import __version__; sys.exit(sys.version_info < (3, 11))"
+)
+"""Metadata and module both: each can be there without the other after a cut-off install."""
 
 
 def ensure_python(environment: Environment, log: Path) -> None:
