@@ -26,7 +26,7 @@ from studio.models.folder import (
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.settings import Settings
 
-LOOK_UP_SECONDS = 10.0
+LOOK_UP_SECONDS = 5.0
 _WANTED = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken"]
 # Sub-folders hold other forms of the same weights (onnx, original); consolidated* repeats them.
 _UNWANTED = ["*/*", "consolidated*", "adapter_*"]
