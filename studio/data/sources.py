@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
+from typing import Literal
 
 from studio.data.records import Problem, Records
 from studio.data.tables import read_hub, read_parquet
@@ -55,8 +56,7 @@ def read_records(
     if source == STARTER:
         return read_file(starter_files()[0], split=split, limit=limit, progress=progress, stop=stop)
     if _is_path(source):
-        path = Path(source).expanduser()
-        return read_file(path, split=split, limit=limit, progress=progress, stop=stop)
+        return read_file(_path(source), split=split, limit=limit, progress=progress, stop=stop)
     records = Records(name=source)
     read_hub(source, split, settings, records, _ticker(records, 0, limit, progress, stop))
     return _something(records)
@@ -64,7 +64,7 @@ def read_records(
 
 def source_exists(source: str) -> bool:
     """Whether there is a file to report on; a folder, a missing file, or a Hub id is not one."""
-    return source == STARTER or (_is_path(source) and Path(source).expanduser().is_file())
+    return source == STARTER or (_is_path(source) and _kind_of(_path(source)) == "file")
 
 
 def read_file(
@@ -127,16 +127,34 @@ def _ticker(
 
 def _is_path(source: str) -> bool:
     """Hub ids look like relative paths; what exists or ends like a data file is a path."""
-    if Path(source).suffix.lower() in READABLE or Path(source).expanduser().exists():
+    path = _path(source)
+    if path.suffix.lower() in READABLE or _kind_of(path) != "missing":
         return True
     return _HUB_ID.fullmatch(source) is None
 
 
+def _path(source: str) -> Path:
+    try:
+        return Path(source).expanduser()
+    except RuntimeError:  # "~somebody" who has no home
+        return Path(source)
+
+
+def _kind_of(path: Path) -> Literal["file", "folder", "missing"]:
+    try:
+        if path.is_dir():
+            return "folder"
+        return "file" if path.is_file() else "missing"
+    except OSError:  # a name that is too long for the file system
+        return "missing"
+
+
 def _require_file(path: Path) -> None:
-    if path.is_dir():
+    kind = _kind_of(path)
+    if kind == "folder":
         raise DataError(f"{path} is a folder, not a file.", _files_in(path))
-    if not path.exists():
-        raise DataError(f"There is no data file {path}.", _nearest_file(path))
+    if kind == "missing":
+        raise DataError(f"There is no data file {str(path)[:300]!r}.", _nearest_file(path))
     if path.suffix.lower() not in READABLE:
         raise DataError(
             f"{path.name} ends in {path.suffix!r}, which is not read as data."
@@ -148,7 +166,7 @@ def _require_file(path: Path) -> None:
 def _data_files(folder: Path) -> list[str]:
     try:
         return sorted(item.name for item in folder.iterdir() if item.suffix.lower() in READABLE)
-    except OSError:
+    except (OSError, ValueError):
         return []
 
 
@@ -164,7 +182,7 @@ def _nearest_file(path: Path) -> str:
     near = difflib.get_close_matches(path.name, names, n=1)
     if near:
         return f"Did you mean {near[0]}?"
-    if not path.parent.is_dir():
+    if _kind_of(path.parent) != "folder":
         return f"The folder {path.parent} does not exist either."
     return "Check the path" + (f"; there are {', '.join(names[:5])}." if names else ".")
 

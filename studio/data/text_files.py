@@ -128,6 +128,8 @@ def read_json(path: Path, records: Records, tick: Tick, split: str) -> None:
     """
     with open_text(path) as file:
         text = file.read()
+    if not text.strip():
+        return
     try:
         value, constants = parse_json(text)
     except json.JSONDecodeError as error:
