@@ -1,0 +1,134 @@
+"""The real program in a process of its own, and a real Chromium that looks at it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.bootstrap.chromium import find_chromium
+from studio.settings import Settings
+
+START_SECONDS = 180
+PATIENCE_MILLISECONDS = 240_000
+"""How long a test waits for what must come; two busy cores may be slow, never wrong."""
+
+
+@dataclass
+class Program:
+    """A running studio. `url` is what it printed."""
+
+    process: subprocess.Popen[str]
+    url: str
+    home: Path
+
+    def kill(self) -> None:
+        """End it the hard way, as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+
+def start_program(home: Path) -> Program:
+    """`serve` on a free port with this home; waits until it says where it answers."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "studio.cli", "serve", "--no-browser", "--offline", "--port",
+         "0", "--home", str(home)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8",
+        env=environment,
+    )
+    said: list[str] = []
+    watchdog = threading.Timer(START_SECONDS, process.kill)
+    watchdog.start()
+    assert process.stdout is not None
+    for line in process.stdout:
+        said.append(line)
+        if found := re.search(r"http://\S+", line):
+            watchdog.cancel()
+            # Keep reading, so that a full pipe never stops the program.
+            threading.Thread(target=process.stdout.read, daemon=True).start()
+            return Program(process, found.group().rstrip("/.") + "/", home)
+    watchdog.cancel()
+    raise AssertionError("the studio did not start:\n" + "".join(said))
+
+
+@pytest.fixture
+def home(tmp_path: Path, starter_model: Path) -> Path:
+    """A new home in which only the starter model is ready."""
+    found = tmp_path / "home"
+    target = Settings(home=found).models / starter_model.name
+    shutil.copytree(starter_model, target, copy_function=_link_or_copy)
+    return found
+
+
+def _link_or_copy(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
+
+
+@pytest.fixture
+def studio_at() -> Iterator[Callable[[Path], Program]]:
+    """Starts studios on homes, and ends those that are left."""
+    started: list[Program] = []
+
+    def start(home: Path) -> Program:
+        started.append(start_program(home))
+        return started[-1]
+
+    yield start
+    for program in started:
+        if program.process.poll() is None:
+            program.kill()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """One headless browser for all page tests."""
+    executable = find_chromium()
+    if executable is None:
+        if os.environ.get("CI"):
+            pytest.fail("No Chromium was found, and page tests must run here.")
+        pytest.skip("No Chromium or Chrome was found on this PC.")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(executable),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking",
+                  "--disable-component-update", "--disable-sync", "--no-first-run"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: Any) -> Iterator[Callable[[str], Any]]:
+    """Opens pages that fail the test on any script error."""
+    opened: list[Any] = []
+    errors: list[str] = []
+
+    def open_at(url: str) -> Any:
+        page = chromium.new_page(viewport={"width": 1440, "height": 1000})
+        page.set_default_timeout(PATIENCE_MILLISECONDS)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(url)
+        page.get_by_role("tab", name="Train").wait_for()
+        opened.append(page)
+        return page
+
+    yield open_at
+    for page in opened:
+        page.close()
+    assert errors == []
