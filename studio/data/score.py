@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studio.data.text_files import parse_json
+from studio.data.json_files import parse_json
 
 
 @dataclass(frozen=True)

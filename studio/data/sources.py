@@ -11,9 +11,11 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from studio.data.csv_files import read_csv
+from studio.data.json_files import read_json, read_jsonl
 from studio.data.records import Problem, Records
 from studio.data.tables import read_hub, read_parquet
-from studio.data.text_files import Tick, open_text, read_csv, read_json, read_jsonl, read_text
+from studio.data.text_files import Tick, open_text, read_text
 from studio.errors import DataError, Stopped
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.recipe.fields import STARTER
