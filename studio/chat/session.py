@@ -118,6 +118,10 @@ class ChatSession:
             self._tokenizers = {path: self._adapter_tokenizer(path) for path in paths}
             self.columns = list(columns)
 
+    def tokens(self, text: str) -> list[int]:
+        """Ids of `text` by the base's tokenizer, nothing added."""
+        return list(self._base_tokenizer.encode(text, add_special_tokens=False))
+
     def answer(self, histories: dict[str, list[Message]], sampling: Sampling,
                stop: ShouldStop = never) -> Iterator[dict[str, str]]:
         """Answer each history in the column of its name; yields all texts so far.
@@ -214,10 +218,9 @@ class ChatSession:
 
         pad_id = self._pad_id()
         ids, mask = left_padded([row.ids for row in rows], pad_id)
-        config = GenerationConfig(
-            max_new_tokens=limit, do_sample=False, num_beams=1, repetition_penalty=1.0,
-            temperature=1.0, top_k=0, top_p=1.0, pad_token_id=pad_id,
-        )
+        # Set in full, or generate() would take the model's own values, such as its penalty.
+        config = GenerationConfig(max_new_tokens=limit, do_sample=False, num_beams=1,
+                                  repetition_penalty=1.0, pad_token_id=pad_id)
         with torch.inference_mode():
             self._weights.model.generate(
                 input_ids=ids.to(self._device.torch_name),

@@ -1,0 +1,72 @@
+"""A Python process of its own for work that brings native code, logs, or memory along.
+
+Started with this same interpreter, on every system alike; its error output is kept, so that a
+failure can say what went wrong. Stopping kills that process and no other.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections import deque
+from pathlib import Path
+from typing import IO
+
+LOOK_SECONDS = 0.2
+_KEPT_LINES = 200
+
+
+class Child:
+    """Runs `python ARGUMENTS`. Use it as a context: leaving the block ends the process."""
+
+    def __init__(self, arguments: list[str], *, cwd: Path) -> None:
+        # -P keeps the working folder off the module path; -X utf8 makes Windows read UTF-8.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-X", "utf8", *arguments], cwd=cwd, encoding="utf-8",
+            errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        assert self._process.stderr is not None
+        self._reader = threading.Thread(target=self._read, args=(self._process.stderr,),
+                                        name="child-errors", daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._reader.join()
+
+    def has_ended(self) -> bool:
+        """Waits a fifth of a second at most."""
+        try:
+            self._process.wait(LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            return False
+        self._reader.join()
+        return True
+
+    @property
+    def has_succeeded(self) -> bool:
+        """After its end: whether it ended well."""
+        return self._process.returncode == 0
+
+    @property
+    def last_words(self) -> str:
+        """The last line that it wrote to its error output."""
+        return next((line for line in reversed(self._lines) if line), "it said nothing")
+
+    @property
+    def said(self) -> str:
+        """The last lines of its error output."""
+        return "\n".join(self._lines)
+
+    def _read(self, errors: IO[str]) -> None:
+        with errors:
+            for line in errors:
+                self._lines.append(line.rstrip().rpartition("\r")[2])

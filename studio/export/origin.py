@@ -1,0 +1,71 @@
+"""What is to be merged: which adapter, onto which base, and what it is called.
+
+Understands a run folder, the adapter or a checkpoint inside one, and any folder that PEFT saved.
+Reads small files only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from studio.adapters.folder import CONFIG_FILE, is_full_model, read_adapter_folder
+from studio.errors import ExportError
+from studio.recipe import Model, load_recipe
+from studio.settings import Settings
+
+RECIPE_FILE = "recipe.yaml"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """`path` holds the adapter, or the whole model where `is_full_model`; `model` is its base."""
+
+    name: str
+    path: Path
+    model: Model
+    is_full_model: bool
+
+    @property
+    def base_to_show(self) -> str:
+        """The base as it may be written into a file that is passed on: no path of this PC."""
+        folder = Path(self.model.source).expanduser()
+        return folder.name if folder.is_dir() or folder.is_absolute() else self.model.source
+
+
+def find_origin(given: Path) -> Origin:
+    """The origin at `given`. Raises ExportError or ModelError where there is none."""
+    given = given.expanduser().absolute()
+    run = _run_around(given)
+    path = given / "adapter" if run == given else given
+    if not (path / CONFIG_FILE).exists() and not is_full_model(path):
+        if run is not None:
+            raise ExportError(f"The run {run.name} has no finished adapter.",
+                              "Train it to its end, or stop it on the Train tab: that saves one.")
+        raise ExportError(f"{given} is neither a run nor an adapter folder.",
+                          f"Choose a finished run, or a folder with {CONFIG_FILE}.")
+    name = run.name if run is not None else path.name
+    full = is_full_model(path)
+    model = load_recipe(run / RECIPE_FILE).model if run is not None else _recorded_base(path, full)
+    return Origin(name, path, model, full)
+
+
+def default_merge_folder(settings: Settings, name: str) -> Path:
+    """Where the merge of the run or adapter `name` goes unless somebody says otherwise."""
+    return settings.exports / f"{name}-merged"
+
+
+def _run_around(path: Path) -> Path | None:
+    """The run folder that `path` is or lies in (adapter/, checkpoints/checkpoint-100/)."""
+    return next((folder for folder in (path, path.parent, path.parent.parent)
+                 if (folder / RECIPE_FILE).is_file()), None)
+
+
+def _recorded_base(path: Path, full: bool) -> Model:
+    if full:
+        return Model(source=str(path))
+    adapter = read_adapter_folder(path)
+    if not adapter.base_name:
+        raise ExportError(f"The adapter {path} does not say which base it was trained on.",
+                          f"Write base_model_name_or_path into its {CONFIG_FILE}.")
+    return Model(source=adapter.base_name, revision=adapter.config.get("revision"))

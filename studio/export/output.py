@@ -1,0 +1,61 @@
+"""Rules for everything that is exported: nothing is overwritten by accident, growth is reported."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from studio.errors import ExportError, Stopped
+from studio.files import folder_bytes
+from studio.progress import Progress, ShouldStop, Step
+
+REPORT_FILE = "export.json"
+"""Lies in every folder that the studio exported, and says how it was made."""
+_LOOK_SECONDS = 0.3
+
+
+def refuse_existing(output: Path, overwrite: bool) -> None:
+    """Raise ExportError if `output` is taken; with `overwrite` only if it is no earlier export."""
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not overwrite:
+        raise ExportError(f"{output} exists already.",
+                          "Choose another name, or allow overwriting (--overwrite).")
+    if output.is_dir() and not (output / REPORT_FILE).is_file():
+        raise ExportError(f"{output} is a folder that the studio did not export, so it is not "
+                          "overwritten.", "Choose another name.")
+
+
+def end_if_stopped(stop: ShouldStop) -> None:
+    """Raise Stopped once the person asked for it."""
+    if stop():
+        raise Stopped("The export was stopped.",
+                      "Nothing was left behind; start it again any time.")
+
+
+def written_bytes(path: Path) -> int:
+    """Size of a file or folder that somebody is still writing; 0 before it is there."""
+    if path.is_dir():
+        return folder_bytes(path)
+    return path.stat().st_size if path.exists() else 0
+
+
+@contextmanager
+def growth_reported(path: Path, total_bytes: int, what: str, progress: Progress) -> Iterator[None]:
+    """Report how much of `path` is written while the block writes it in one long call."""
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(_LOOK_SECONDS):
+            progress(Step(what, min(written_bytes(path), total_bytes), total_bytes, "bytes"))
+
+    watcher = threading.Thread(target=look, name="export-growth", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+    progress(Step(what, total_bytes, total_bytes, "bytes"))
