@@ -71,7 +71,8 @@ FAILURES = (
     ),
     Failure(
         "damaged download",
-        r"DO NOT MATCH THE HASHES|BadZipFile|is not a zip file|has an invalid wheel|^ERROR: Wheel .* is invalid",
+        r"DO NOT MATCH THE HASHES|BadZipFile|is not a zip file|has an invalid wheel"
+        r"|^ERROR: Wheel .* is invalid",
         "A downloaded package is damaged.",
         "Clear pip's cache (python -m pip cache purge) and run the same command again.",
     ),
@@ -90,18 +91,19 @@ FAILURES = (
         "the same command again.",
     ),
     Failure(
+        "no build for this PC",
+        # With the lock as constraints, a version that is not to be had looks like a conflict.
+        r"The user requested \(constraint\)|No matching distribution found"
+        r"|Failed building wheel|Failed to build|Microsoft Visual C\+\+|subprocess-exited-with-error|Requires-Python",
+        "A package has no ready build for this Python and system.",
+        "Use a 64-bit Python 3.11 to 3.14, on a Mac with Apple silicon; and check the connection, "
+        "since an index that does not answer can look the same.",
+    ),
+    Failure(
         "conflict",
         r"ResolutionImpossible|conflicting dependencies",
         "Two packages ask for different versions of a third.",
         "Update this folder to a released state and run the same command again.",
-    ),
-    Failure(
-        "no build for this PC",
-        r"No matching distribution found|Failed building wheel|Failed to build"
-        r"|Microsoft Visual C\+\+|subprocess-exited-with-error|Requires-Python",
-        "A package has no ready build for this Python and system.",
-        "Use a 64-bit Python 3.11 to 3.14, on a Mac with Apple silicon; and check the connection, "
-        "since an index that does not answer can look the same.",
     ),
 )
 
@@ -114,7 +116,7 @@ def classify(output: str) -> Failure | None:
     """
     retries = [line for line in output.splitlines() if "Retrying (" in line]
     rest = "\n".join(line for line in output.splitlines() if "Retrying (" not in line)
-    if "from versions: none" in rest and retries:
+    if retries and re.search(r"from versions: none|ResolutionImpossible", rest):
         return _first_match("\n".join(retries))
     return _first_match(rest)
 
@@ -139,7 +141,8 @@ def as_error(output: str, log: str) -> SetupError:
     message = failure.message
     if failure.kind == "no build for this PC":
         missing = re.search(
-            r"(?:No matching distribution found for|Failed building wheel for) (\S+)", output
+            r"(?:No matching distribution found for|Failed building wheel for|"
+            r"The user requested \(constraint\)) (\S+)", output,
         )
         name = f" ({missing[1]})" if missing else ""
         version = ".".join(map(str, sys.version_info[:2]))

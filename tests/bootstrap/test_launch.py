@@ -213,6 +213,20 @@ def test_without_a_network_the_sentence_says_so(empty_checkout: TinyCheckout) ->
     assert empty_checkout.launch("runs").returncode == 0  # the second call recovers
 
 
+def test_a_python_without_ensurepip_is_told_which_package_to_install(
+    bare_checkout: TinyCheckout,
+) -> None:
+    code = ("import runpy, sys; sys.modules['ensurepip'] = None; "
+            f"sys.argv = ['launch.py', 'runs']; runpy.run_path({str(bare_checkout.root)!r} "
+            "+ '/launch.py', run_name='__main__')")
+    maker = getattr(sys, "_base_executable", sys.executable)
+    done = subprocess.run([maker, "-c", code], capture_output=True,
+                          encoding="utf-8", env=bare_checkout.variables(), check=False)
+    assert done.returncode == 1
+    assert "sudo apt install python3" in done.stderr and "Traceback" not in done.stderr
+    assert bare_checkout.launch("--help").returncode == 0
+
+
 def test_offline_never_installs(bare_checkout: TinyCheckout) -> None:
     done = bare_checkout.launch("--offline")
     assert done.returncode == 1 and "without --offline" in done.stderr

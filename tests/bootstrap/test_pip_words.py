@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,11 @@ from tests.bootstrap.tiny_checkout import make_wheel
 
 def _pip(*arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "--isolated", "install", "--no-input", "--dry-run",
+        [sys.executable, "-m", "pip", "install", "--no-input", "--dry-run",
          "--ignore-installed", "--progress-bar", "off", *arguments],
         capture_output=True, encoding="utf-8", check=False,
+        env={name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+        | {"PIP_CONFIG_FILE": os.devnull},
     )
     assert done.returncode
     return done.stdout + done.stderr
@@ -41,6 +44,14 @@ def test_a_package_without_a_build_is_known_and_named(tmp_path: Path) -> None:
     output = _pip("--no-index", "--find-links", str(tmp_path), "torch==2.13.0")
     error = as_error(output, "install.log")
     assert "(torch==2.13.0)" in error.message and "3.11 to 3.14" in error.hint
+
+
+def test_a_locked_version_that_is_not_to_be_had_is_named(tmp_path: Path) -> None:
+    make_wheel(tmp_path, "torch", "2.9.0", {"torch.py": ""})
+    (tmp_path / "lock").write_text("torch==2.13.0\n")
+    error = as_error(_pip("--no-index", "--find-links", str(tmp_path), "--constraint",
+                          str(tmp_path / "lock"), "torch>=2"), "install.log")
+    assert "(torch==2.13.0)" in error.message
 
 
 def test_a_damaged_wheel_is_known(tmp_path: Path) -> None:
