@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
@@ -40,10 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
-        app(args=arguments)
+        app(args=arguments, prog_name=_called_as())
     except StudioError as error:
         explain(error)
         return 1
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else 1
     return 0
+
+
+def _called_as() -> str:
+    """How the person began the command: through launch.py, or the installed script."""
+    name = Path(sys.argv[0]).stem
+    return "launch.py" if name in ("__main__", "-m") else name

@@ -139,7 +139,7 @@ def test_train_chat_merge_and_runs_from_the_terminal(
     assert logs[-1]["loss"] == result["loss"]
 
     assert call("train", str(recipe), "--run", "sums")[0] == 1
-    assert "already finished" in call("resume", "sums")[2]
+    assert "is finished" in call("resume", "sums")[2]
     listed = json.loads(call("runs", "--json")[1])["runs"]
     assert [(run["name"], run["state"]) for run in listed] == [("sums", "done")]
 
