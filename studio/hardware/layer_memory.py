@@ -7,7 +7,6 @@ tests. Experts of a mixture are counted as one dense block.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ from studio.hardware.workload import Workload
 if TYPE_CHECKING:
     from studio.models.shape import LinearShape, ModelShape
 
-_FIRST_LAYER = re.compile(r"(^|\.)0\.(?!.*\.\d+\.)")
 _QUERY_KEY_VALUE = ("q_proj", "k_proj", "v_proj")
 _GATE_UP = ("gate_proj", "up_proj")
 
@@ -63,10 +61,7 @@ def _norms(work: Workload, shape: ModelShape) -> float:
     # Gemma scales in float32, the others after casting back.
     trained = (4 if shape.model_type.startswith("gemma") else b) if work.trains_base else 0
     size = 0.0
-    for path, parameters in shape.modules.items():
-        leaf = path.rpartition(".")[2]
-        if not _FIRST_LAYER.search(path) or not ("norm" in leaf or leaf.startswith("ln_")):
-            continue
+    for leaf, parameters in _norms_of_first_layer(shape):
         if parameters == 2 * shape.hidden:
             size += b * shape.hidden
         elif parameters == shape.head_dim != shape.hidden:
@@ -75,6 +70,13 @@ def _norms(work: Workload, shape: ModelShape) -> float:
         else:
             size += (4 + trained) * parameters
     return size
+
+
+def _norms_of_first_layer(shape: ModelShape) -> list[tuple[str, int]]:
+    """Names and parameter counts of the norms in layer 0."""
+    inside = ((path.rpartition(".")[2], count) for path, count in shape.modules.items()
+              if ".0." in path)
+    return [(leaf, count) for leaf, count in inside if "norm" in leaf or leaf.startswith("ln_")]
 
 
 def _attention(work: Workload, shape: ModelShape) -> float:
