@@ -39,7 +39,7 @@ def training_figure(story: Story, max_points: int = MAX_POINTS) -> go.Figure:
     figure = go.Figure()
     figure.add_scatter(
         x=steps, y=[raw[index] for index in kept], name="loss at this step", mode="lines",
-        line={"color": LOSS, "width": 1}, opacity=0.35, hoverinfo="skip",
+        line={"color": LOSS, "width": 1}, opacity=0.5, hoverinfo="skip",
     )
     figure.add_scatter(
         x=steps, y=[smooth[index] for index in kept], name="loss, smoothed", mode=_mode(kept),
@@ -107,7 +107,7 @@ def _layout(story: Story) -> dict[str, Any]:
     return {
         "template": None, "height": HEIGHT_PIXELS, "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": TEXT, "size": 12},
-        "margin": {"l": 48, "r": 12, "t": 44, "b": 40}, "hovermode": "x unified",
+        "margin": {"l": 48, "r": 12, "t": 60, "b": 40}, "hovermode": "x unified",
         "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02,
                    "yanchor": "bottom"},
         "annotations": [{**name, "text": "loss", "y": 1.02},
@@ -115,6 +115,7 @@ def _layout(story: Story) -> dict[str, Any]:
         # The same revision keeps zoom and hidden traces while points arrive; a new run resets.
         "uirevision": story.name, "datarevision": story.version,
         "xaxis": {**axis, "title": {"text": "step", "standoff": 6}, "anchor": "y2",
+                  "spikethickness": 1, "spikecolor": TEXT, "spikedash": "dot",
                   "range": [0, last * 1.01]},
         "yaxis": {**axis, "domain": [0.36, 1.0]},
         "yaxis2": {**axis, "domain": [0.0, 0.24], "rangemode": "tozero", "nticks": 3,

@@ -8,6 +8,7 @@ Text and grid take the theme's colours, in light and dark.
 from __future__ import annotations
 
 import functools
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,9 +16,9 @@ from urllib.parse import quote
 import gradio as gr
 
 _TEMPLATE = (
-    '<div class="live-plot-empty empty" style="height: ${height}px" hidden>'
-    '<div class="empty-text">${empty_text}</div></div>'
-    '<div class="live-plot" style="height: ${height}px"></div>'
+    '<div class="live-plot-empty empty" style="height: HEIGHTpx" hidden>'
+    '<div class="empty-text">WORDS</div></div>'
+    '<div class="live-plot" style="height: HEIGHTpx"></div>'
 )
 
 _SCRIPT = """
@@ -71,10 +72,12 @@ def live_plot(figure: Any = None, *, height_pixels: int, elem_id: str, empty_tex
     """A chart component. Update it with `figure_value(figure)`; without one it says `empty_text`.
     """
     address = "gradio_api/file=" + quote(_plotly_script().as_posix())
+    # No ${...} in the template: it is drawn once, and what Plotly put inside stays untouched.
+    template = _TEMPLATE.replace("HEIGHT", str(height_pixels)).replace("WORDS", escape(empty_text))
     return gr.HTML(
-        figure_value(figure), html_template=_TEMPLATE, js_on_load=_SCRIPT,
-        head=f'<script src="{address}"></script>', elem_id=elem_id, height=height_pixels,
-        empty_text=empty_text, min_height=height_pixels, apply_default_css=False,
+        figure_value(figure), html_template=template, js_on_load=_SCRIPT,
+        head=f'<script src="{address}"></script>', elem_id=elem_id,
+        min_height=height_pixels, apply_default_css=False,
     )
 
 

@@ -48,15 +48,18 @@ def build(studio: Studio, shared: Shared) -> None:
             placeholder="Write here. Shift + Enter sends.",
         )
         with gr.Row():
-            send = gr.Button("Send", variant="primary", min_width=90, elem_id="chat-send")
+            send = gr.Button("Send", variant="primary", scale=3, min_width=90,
+                             elem_id="chat-send")
             stop = gr.Button("Stop", variant="stop", min_width=90, interactive=False,
                              elem_id="chat-stop")
             clear = gr.Button("Clear", min_width=90, elem_id="chat-clear")
-        with gr.Accordion("System prompt and sampling", open=False):
+            example = gr.Button("Starter example", min_width=130, elem_id="chat-example")
+        with (gr.Accordion("System prompt and sampling", open=False, elem_id="chat-more"),
+              gr.Column(elem_classes="stack")):
             system, sampling = _build_sampling()
             free = gr.Button("Unload the model", size="sm", elem_id="chat-unload")
     parts = {"base": base, "runs": runs, "board": board, "prompt": prompt, "send": send,
-             "stop": stop, "clear": clear, "system": system, "free": free, **sampling}
+             "stop": stop, "clear": clear, "system": system, "free": free, "example": example, **sampling}
     _wire_answers(studio, shared, parts)
     _wire_choices(studio, shared, parts)
 
@@ -69,20 +72,20 @@ def _build_sampling() -> tuple[gr.Textbox, dict[str, Any]]:
                         info="Empty: the one of the model's chat template, if it has one.")
     with gr.Row():
         temperature = gr.Slider(
-            0, 2, usual.temperature, step=0.05, label="Temperature", elem_id="chat-temperature",
+            0, 2, usual.temperature, step=0.05, buttons=[], label="Temperature", elem_id="chat-temperature",
             info="0 always takes the likeliest token; higher is more varied.")
         top_p = gr.Slider(
-            0, 1, usual.top_p, step=0.01, label="Top-p", elem_id="chat-top-p",
+            0, 1, usual.top_p, step=0.01, buttons=[], label="Top-p", elem_id="chat-top-p",
             info="Draws from the likeliest tokens that make up this share.")
         top_k = gr.Slider(
-            0, 200, usual.top_k, step=1, precision=0, label="Top-k", elem_id="chat-top-k",
+            0, 200, usual.top_k, step=1, precision=0, buttons=[], label="Top-k", elem_id="chat-top-k",
             info="Draws from so many tokens at most. 0: no limit.")
     with gr.Row():
         penalty = gr.Slider(
-            1, 2, usual.repetition_penalty, step=0.05, label="Repetition penalty",
+            1, 2, usual.repetition_penalty, step=0.05, buttons=[], label="Repetition penalty",
             elem_id="chat-repetition-penalty", info="Above 1 makes repeated tokens less likely.")
         longest = gr.Slider(
-            1, 2048, usual.max_new_tokens, step=1, precision=0, label="Longest answer",
+            1, 2048, usual.max_new_tokens, step=1, precision=0, buttons=[], label="Longest answer",
             elem_id="chat-max-new-tokens", info="In tokens.")
         seed = gr.Number(usual.seed, precision=0, minimum=0, label="Seed", elem_id="chat-seed",
                          info="The same for every column, so luck is the same.")
@@ -99,7 +102,6 @@ def _wire_answers(studio: Studio, shared: Shared, parts: dict[str, Any]) -> None
         question = question_of(studio, values)
         for now in answering.ask(question, values["talk"]):
             yield talk_view(now, is_over=False)
-        yield talk_view(now, is_over=True)
 
     def clear() -> list[Any]:
         answering.stop()
@@ -116,11 +118,27 @@ def _wire_answers(studio: Studio, shared: Shared, parts: dict[str, Any]) -> None
         ask = guarded(send)
         asked = [trigger(ask, inputs_kwargs=form, outputs=shown, **QUIET)
                  for trigger in (parts["send"].click, parts["prompt"].submit)]
+        for event in asked:
+            # Runs after a failure too, so that the page is never left without a Send button.
+            event.then(lambda: buttons_view(is_over=True), None, [parts["send"], parts["stop"]],
+                       **QUIET)
         parts["clear"].click(clear, None, shown, cancels=asked, **QUIET)
 
     shared.when_complete(with_whole_form)
+    parts["example"].click(starter_prompt, None, parts["prompt"], **QUIET)
     parts["stop"].click(answering.stop, None, None, **QUIET)
     parts["free"].click(guarded(unload), None, None, **PRIVATE)
+
+
+def starter_prompt() -> str:
+    """One of the held-out prompts of the starter task, which no run has seen."""
+    import json
+    import random
+
+    from studio.data.sources import starter_files
+
+    lines = starter_files()[1].read_text(encoding="utf-8").splitlines()
+    return str(json.loads(random.choice(lines))["messages"][0]["content"])
 
 
 def question_of(studio: Studio, values: dict[str, Any]) -> Question:
@@ -132,7 +150,7 @@ def question_of(studio: Studio, values: dict[str, Any]) -> Question:
     # An emptied number box is None: the usual value.
     given = {name: values[name] for name in SAMPLING if values[name] is not None}
     sampling = Sampling(**given)
-    return Question(values["prompt"], values["system"], model, columns, sampling)
+    return Question(values["prompt"] or "", values["system"] or "", model, columns, sampling)
 
 
 def talk_view(now: Conversation, *, is_over: bool) -> list[Any]:
@@ -142,8 +160,12 @@ def talk_view(now: Conversation, *, is_over: bool) -> list[Any]:
         prompt: Any = gr.skip()
     else:
         prompt = now.exchanges[-1].prompt if failed else ""
-    return [board_view(now), now, prompt, gr.Button(interactive=is_over),
-            gr.Button(interactive=not is_over)]
+    return [board_view(now), now, prompt, *buttons_view(is_over=is_over)]
+
+
+def buttons_view(*, is_over: bool) -> list[Any]:
+    """Send and Stop: one of them can be pressed."""
+    return [gr.Button(interactive=is_over), gr.Button(interactive=not is_over)]
 
 
 def _wire_choices(studio: Studio, shared: Shared, parts: dict[str, Any]) -> None:

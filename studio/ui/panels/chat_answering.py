@@ -51,6 +51,7 @@ class Answering:
 
     def ask(self, question: Question, before: Conversation) -> Iterator[Conversation]:
         """The conversation as it grows. A StudioError becomes its last words."""
+        self._stop.clear()
         now = before.asked(question.prompt, [column.name for column in question.columns])
         yield now
         try:
@@ -69,7 +70,6 @@ class Answering:
         assert session is not None
         histories = {column.name: now.history(column.name, question.system)
                      for column in question.columns}
-        self._stop.clear()
         shown_at = 0.0
         for _ in session.answer(histories, question.sampling, self._stop.is_set):
             if time.monotonic() - shown_at >= SECONDS_BETWEEN_UPDATES:

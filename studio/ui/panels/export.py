@@ -93,7 +93,7 @@ def _wire(studio: Studio, shared: Shared, parts: dict[str, Any]) -> None:
     def refresh(run: str | None, seen: dict[str, Any]) -> list[Any]:
         return page(look(studio, run), seen)
 
-    def merge(run: str | None, name: str, seen: dict[str, Any]) -> list[Any]:
+    def merge(run: str | None, name: str | None, seen: dict[str, Any]) -> list[Any]:
         start_merge(studio, run, name)
         return ["", *refresh(run, seen)]
 
@@ -115,12 +115,12 @@ def _wire(studio: Studio, shared: Shared, parts: dict[str, Any]) -> None:
           [parts["model"], parts["outtype"]], parts["gguf_room"], **QUIET)
 
 
-def start_merge(studio: Studio, run: str | None, name: str) -> None:
+def start_merge(studio: Studio, run: str | None, name: str | None) -> None:
     """Begin to merge a run's adapter in the background. Raises StudioError if it cannot."""
     if not run:
         raise ExportError("No run is chosen.", "Train something first, then choose it here.")
     source = studio.shelf.get(run).path
-    output = studio.settings.exports / safe_name(name or run, "model")
+    output = studio.settings.exports / safe_name((name or "").strip() or run, "model")
     _refuse_taken(output)
 
     def work(progress: Progress, stop: ShouldStop) -> Outcome:

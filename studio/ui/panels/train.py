@@ -69,7 +69,8 @@ def _build_controls(shared: Shared) -> dict[str, Any]:
     with gr.Group(elem_classes="card"):
         gr.HTML(markup.heading("Training settings"))
         build_fields(shared, [key for key in keys_of("training", rare=False) if has_choice(key)])
-        with gr.Accordion("More settings", open=False):
+        with (gr.Accordion("More settings", open=False, elem_id="train-more"),
+              gr.Column(elem_classes="stack")):
             build_fields(shared, keys_of("training", rare=True))
     return {"name": name, "start": start, "stop": stop}
 
@@ -92,7 +93,8 @@ def _build_views() -> dict[str, Any]:
             "log": gr.HTML(train_view.log_view(None), elem_id="train-log"),
         }
         parts["resume"] = gr.Button("Resume this run", visible=False, elem_id="train-resume")
-        with gr.Accordion("Recipe of this run", open=False, visible=False) as recipe_box:
+        with gr.Accordion("Recipe of this run", open=False, visible=False,
+                          elem_id="train-recipe-box") as recipe_box:
             parts["recipe"] = gr.HTML(elem_id="train-recipe")
             parts["reuse"] = gr.Button("Use these settings", size="sm", elem_id="train-reuse")
         parts["recipe_box"] = recipe_box
@@ -113,8 +115,8 @@ def _wire(
     def refresh(chosen: str, seen: Seen) -> list[Any]:
         return page(look(studio, chosen), seen)
 
-    def start_run(name: str, **form: Any) -> list[Any]:
-        studio.jobs.start(recipe_of(form), name.strip() or None)
+    def start_run(name: str | None, **form: Any) -> list[Any]:
+        studio.jobs.start(recipe_of(form), (name or "").strip() or None)
         return ["", "", *refresh("", {})]
 
     def stop_run(chosen: str) -> list[Any]:

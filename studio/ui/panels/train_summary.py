@@ -37,9 +37,15 @@ def _model(recipe: Recipe, reading: Reading) -> str:
     name = reading.shape.name if reading.shape else recipe.model.source
     if recipe.model.source == "starter":
         name = f"{name} (starter)"
-    size = f", {reading.shape.parameters / 1e6:,.0f} million parameters" if reading.shape else ""
+    size = f", {_parameters(reading.shape.parameters)} parameters" if reading.shape else ""
     held = "" if recipe.model.quantization == "none" else f", held in {recipe.model.quantization}"
     return name + size + held
+
+
+def _parameters(count: int) -> str:
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} billion"
+    return f"{count / 1e6:.0f} million" if count >= 1e6 else f"{count:,}"
 
 
 def _data(recipe: Recipe) -> str:

@@ -45,11 +45,13 @@ def status_view(story: Story | None) -> str:
     if story is None:
         return empty("Nothing has been trained yet",
                      "Press Start. The curve, the speed, and the time left appear here.")
+    word = state_word(story.state)
+    detail = "" if story.detail.rstrip(".") == word else story.detail
     head = (
         f'<div class="run-head" data-run="{escape(story.name)}" data-state="{escape(story.state)}">'
-        f'<span class="pill pill-{escape(story.state)}">{escape(state_word(story.state))}</span>'
+        f'<span class="pill pill-{escape(story.state)}">{escape(word)}</span>'
         f'<span class="run-name">{escape(story.name)}</span>'
-        f'<span class="quiet">{escape(story.detail)}</span></div>'
+        f'<span class="quiet">{escape(detail)}</span></div>'
     )
     return f'<div class="run-status">{head}{_progress(story)}{_numbers(story)}{_error(story)}</div>'
 
