@@ -7,6 +7,8 @@ Does not tokenise: examples come as `input_ids` and `labels`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,20 +30,37 @@ def keeps_examples_apart(model: Any) -> bool:
     vocabulary = model.get_input_embeddings().weight.shape[0]
     numbers = torch.arange(1, 20) * 7919 % vocabulary
     example, neighbour, other = numbers[:7], numbers[7:12], numbers[12:17]
-    was_training = model.training
-    model.eval()
     try:
-        with torch.no_grad():
+        with measuring(model):
             alone = _logits(model, [example])
             joined = _logits(model, [neighbour, example])[-7:]
             again = _logits(model, [other, example])[-7:]
     except TypeError:  # an architecture that does not take the description of a joined row
         return False
-    finally:
-        model.train(was_training)
     spread = alone.std().clamp(min=1e-6)
     same = float((joined - again).abs().max() / spread) < 1e-3
     return same and float((joined - alone).abs().max() / spread) < _ALONE_TOLERANCE
+
+
+@contextmanager
+def measuring(model: Any) -> Iterator[None]:
+    """Inside the block the model is in evaluation mode and keeps no gradients.
+
+    4-bit layers stay in training mode: on a CPU bitsandbytes repacks their weights at the first
+    evaluation into a form that later lets no gradient through, without an error.
+    """
+    import torch
+
+    was_training = model.training
+    model.eval()
+    for module in model.modules():
+        if type(module).__name__ == "Linear4bit":
+            module.training = True
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
 
 
 def _logits(model: Any, examples: list[torch.Tensor]) -> torch.Tensor:

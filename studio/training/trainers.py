@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from studio.recipe import Recipe
 from studio.runs import Run
 from studio.training.reporter import TrainReporter, as_callback
+from studio.training.rows import measuring
 from studio.training.setup import Setup
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class SupervisedMixin:
         states.enter("evaluating")
         loss = _held_out_loss(self, self.reporter.stop)
         if loss is None:
-            self.control.should_training_stop = True
+            self.control.should_training_stop, self.control.should_evaluate = True, False
             return {}
         state = self.state  # type: ignore[attr-defined]
         self.reporter.run.append("eval", step=state.global_step, epoch=float(state.epoch or 0),
@@ -169,22 +170,15 @@ def _backbone(model: Any) -> Any:
 
 def _held_out_loss(trainer: Any, stop: Callable[[], bool]) -> float | None:
     """Mean loss per labelled token over the held-out part; None if stopped on the way."""
-    import torch
-
-    model = trainer.model
-    was_training = model.training
-    model.eval()
     total, tokens = 0.0, 0
-    try:
+    with measuring(trainer.model):
         for batch in trainer.get_eval_dataloader():
             if stop():
                 return None
             inputs = trainer._prepare_inputs(batch)
             count = int((inputs["labels"][:, 1:] != -100).sum())
-            with torch.no_grad(), trainer.compute_loss_context_manager():
-                total += float(trainer.compute_loss(model, inputs)) * count
+            with trainer.compute_loss_context_manager():
+                total += float(trainer.compute_loss(trainer.model, inputs)) * count
             tokens += count
-    finally:
-        trainer._metrics["eval"].clear()
-        model.train(was_training)
+    trainer._metrics["eval"].clear()
     return total / max(tokens, 1)

@@ -22,8 +22,9 @@ def orders(tmp_path: Path) -> Path:
     with path.open("w", encoding="utf-8") as file:
         for number in range(24):
             thing = things[number % 6]
+            please = ", please" * (number % 3)
             record = {"messages": [
-                {"role": "user", "content": f"{number % 4 + 1} {thing}" + ", please" * (number % 3)},
+                {"role": "user", "content": f"{number % 4 + 1} {thing}{please}"},
                 {"role": "assistant",
                  "content": json.dumps({"item": thing, "quantity": number % 4 + 1})},
             ]}
@@ -39,9 +40,9 @@ def make_recipe(tiny_model: Path, orders: Path) -> MakeRecipe:
         return Recipe().with_values({
             "model.source": str(tiny_model), "model.dtype": "float32",
             "data.source": str(orders), "data.max_length": 128, "data.eval_fraction": 0.0,
-            "adapter.rank": 4, "adapter.alpha": 8,
+            "adapter.rank": 8, "adapter.alpha": 32,
             "training.batch_size": 4, "training.gradient_accumulation": 1,
-            "training.learning_rate": 1e-2, "training.max_steps": 8,
+            "training.learning_rate": 3e-2, "training.max_steps": 8,
             "training.warmup_ratio": 0.0, "training.save_steps": 0,
             **{key.replace("__", "."): value for key, value in values.items()},
         })

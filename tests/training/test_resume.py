@@ -1,0 +1,149 @@
+"""Stopping, dying, going on: the later steps are the same as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.errors import RunError
+from studio.recipe import Recipe
+from studio.runs import Run, create_run
+from studio.settings import Settings
+from studio.training.loop import train
+from tests.training.conftest import MakeRecipe
+
+
+def _losses(run: Run) -> dict[int, float]:
+    return {point.step: point.loss for point in run.story().points}
+
+
+def _train(settings: Settings, recipe: Recipe, name: str) -> Run:
+    run = create_run(settings, recipe, name)
+    train(recipe, run, lambda: False, settings=settings)
+    return run
+
+
+@pytest.mark.parametrize("changes", [
+    {"adapter__dropout": 0.1, "data__eval_fraction": 0.2, "training__eval_steps": 2},
+    {"adapter__method": "none", "training__learning_rate": 1e-3,
+     "training__gradient_accumulation": 2, "training__batch_size": 2},
+    {"data__packing": True, "training__batch_size": 1},
+], ids=str)
+def test_a_stopped_run_goes_on_to_the_very_losses_of_an_uninterrupted_one(
+    settings: Settings, make_recipe: MakeRecipe, changes: dict[str, Any]
+) -> None:
+    recipe = make_recipe(training__max_steps=9, **changes)
+    whole = _losses(_train(settings, recipe, "whole"))
+    parts = create_run(settings, recipe, "parts")
+    assert train(recipe, parts, lambda: parts.story().step >= 3, settings=settings) == "stopped"
+    stopped_at = parts.story().step
+    assert 3 <= stopped_at < 9
+    assert train(recipe, parts, lambda: False, settings=settings, resume=True) == "done"
+    assert _losses(parts) == whole
+    notes = [event["text"] for event in parts.events() if event["type"] == "note"]
+    assert notes == [f"Going on from the checkpoint at step {stopped_at}."]
+    elapsed = [event["elapsed_seconds"] for event in parts.events() if event["type"] == "log"]
+    tokens = [event["tokens"] for event in parts.events() if event["type"] == "log"]
+    assert elapsed == sorted(elapsed) and tokens == sorted(tokens)
+
+
+def test_a_run_stopped_while_measuring_goes_on_to_the_same_losses(
+    settings: Settings, make_recipe: MakeRecipe
+) -> None:
+    recipe = make_recipe(training__max_steps=6, adapter__dropout=0.1, data__eval_fraction=0.2,
+                         training__eval_steps=3)
+    whole = _losses(_train(settings, recipe, "whole"))
+    parts = create_run(settings, recipe, "parts")
+    train(recipe, parts, lambda: parts.story().state == "evaluating", settings=settings)
+    assert parts.story().step == 3
+    train(recipe, parts, lambda: False, settings=settings, resume=True)
+    assert _losses(parts) == whole
+
+
+_PROGRAM = """
+import sys
+import time
+from pathlib import Path
+from studio.runs import Run
+from studio.settings import Settings
+from studio.training.loop import train
+run = Run(Path(sys.argv[1]))
+train(run.recipe, run, lambda: False, settings=Settings(home=Path(sys.argv[2]), offline=True))
+"""
+
+
+def test_a_killed_run_reads_as_interrupted_and_goes_on_from_its_last_checkpoint(
+    settings: Settings, make_recipe: MakeRecipe
+) -> None:
+    recipe = make_recipe(training__max_steps=16, training__save_steps=4)
+    run = create_run(settings, recipe, "killed")
+    program = subprocess.Popen([sys.executable, "-c", _PROGRAM, str(run.path),
+                                str(settings.home)], cwd=Path(__file__).parents[2],
+                               env={**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        while run.story().step < 6:
+            assert program.poll() is None
+            time.sleep(0.02)
+    finally:
+        program.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+        program.wait()
+    assert run.story().state == "interrupted"
+    assert train(recipe, run, lambda: False, settings=settings, resume=True) == "done"
+    story = run.story()
+    assert [point.step for point in story.points] == list(range(1, 17))
+    assert story.state == "done" and run.has_adapter
+
+
+def test_without_a_checkpoint_it_starts_again_and_says_so(
+    settings: Settings, make_recipe: MakeRecipe
+) -> None:
+    recipe = make_recipe(training__max_steps=3)
+    run = create_run(settings, recipe, "a")
+    assert train(recipe, run, lambda: run.story().state == "loading",
+                 settings=settings) == "stopped"
+    assert train(recipe, run, lambda: False, settings=settings, resume=True) == "done"
+    assert any("starts again at step 0" in line for line in run.story().log_tail)
+    assert sorted(_losses(run)) == [1, 2, 3]
+
+
+def test_a_finished_run_cannot_go_on(settings: Settings, make_recipe: MakeRecipe) -> None:
+    run = _train(settings, make_recipe(training__max_steps=1), "a")
+    with pytest.raises(RunError, match="is finished: 1 of 1 steps"):
+        train(run.recipe, run, lambda: False, settings=settings, resume=True)
+    assert run.story().state == "done"
+
+
+def test_data_that_changed_in_between_is_noticed(
+    settings: Settings, make_recipe: MakeRecipe, orders: Path
+) -> None:
+    recipe = make_recipe(training__max_steps=6)
+    run = create_run(settings, recipe, "a")
+    train(recipe, run, lambda: run.story().step >= 2, settings=settings)
+    lines = orders.read_text(encoding="utf-8").splitlines()
+    first = json.loads(lines[0])
+    first["messages"][1]["content"] = "something else"
+    orders.write_text("\n".join([json.dumps(first), *lines[1:]]), encoding="utf-8")
+    train(recipe, run, lambda: False, settings=settings, resume=True)
+    assert any("not the same as when" in line for line in run.story().log_tail)
+
+
+def test_an_older_checkpoint_serves_where_the_newest_is_torn(
+    settings: Settings, make_recipe: MakeRecipe
+) -> None:
+    recipe = make_recipe(training__max_steps=20, training__save_steps=2)
+    run = create_run(settings, recipe, "a")
+    train(recipe, run, lambda: run.story().step >= 5, settings=settings)
+    older, newest = run.checkpoints()
+    (newest / "optimizer.pt").write_bytes(b"torn")
+    assert run.checkpoints() == [older]
+    train(recipe, run, lambda: False, settings=settings, resume=True)
+    assert run.story().state == "done"
+    assert [point.step for point in run.story().points] == list(range(1, 21))

@@ -1,0 +1,157 @@
+"""Rows without padding and packed rows teach what padded ones teach."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.device import Device
+from studio.recipe import Recipe
+from studio.training.choices import (
+    choose_joined_rows,
+    choose_precision,
+)
+from studio.training.rows import keeps_examples_apart, longest, measuring, pack
+from studio.training.trainers import labelled_positions, only_positions
+
+CPU = Device("cpu", "CPU", "bfloat16", 16_000_000_000)
+OLD_GPU = Device("cuda", "an older GPU", "float16", 8_000_000_000)
+
+
+@pytest.fixture
+def model(tiny_model: Path) -> Any:
+    import torch
+    from transformers import LlamaForCausalLM
+
+    loaded = LlamaForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    with torch.no_grad():
+        for parameter in loaded.parameters():
+            # Livelier than the start values, so that attention has something to show.
+            parameter.mul_(4)
+    return loaded.eval()
+
+
+def _examples() -> list[dict[str, list[int]]]:
+    examples = []
+    for length in (9, 4, 13, 6):
+        ids = [(17 * length + 7 * at) % 300 for at in range(length)]
+        examples.append({"input_ids": ids, "labels": [-100] * (length // 2)
+                         + ids[length // 2:]})
+    return examples
+
+
+def _dataset() -> Any:
+    import datasets
+
+    return datasets.Dataset.from_list(_examples())
+
+
+def _loss_and_gradient(model: Any, rows: list[dict[str, Any]], joined: bool) -> tuple[float, Any]:
+    import torch
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    model = copy.deepcopy(model)
+    batch = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=joined)(rows)
+    labels = batch.pop("labels")
+    kept, tokens = labelled_positions(labels)
+    with only_positions(model.base_model, kept):
+        logits = model(**batch, use_cache=False).logits
+    assert logits.shape[:2] == tokens.shape
+    loss = torch.nn.functional.cross_entropy(logits[0], tokens[0])
+    loss.backward()
+    return float(loss), torch.cat([p.grad.flatten() for p in model.parameters()])
+
+
+def test_joined_and_packed_rows_give_the_loss_and_the_gradient_of_padded_ones(model: Any) -> None:
+    import torch
+
+    padded, gradient = _loss_and_gradient(model, _examples(), joined=False)
+    packed_rows = list(pack(_dataset(), 20))
+    assert len(packed_rows) == 2 and sum(len(row["seq_lengths"]) for row in packed_rows) == 4
+    for rows in (_examples(), packed_rows):
+        loss, other = _loss_and_gradient(model, rows, joined=True)
+        assert loss == pytest.approx(padded, rel=1e-5)
+        assert torch.allclose(other, gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_the_loss_at_labelled_positions_is_the_model_s_own_loss(model: Any) -> None:
+    import torch
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    batch = DataCollatorForLanguageModeling(pad_token_id=0)(_examples())
+    with torch.no_grad():
+        own = float(model(**batch).loss)
+    assert _loss_and_gradient(model, _examples(), joined=False)[0] == pytest.approx(own, rel=1e-5)
+
+
+def test_a_batch_without_labels_still_has_a_position() -> None:
+    import torch
+
+    kept, tokens = labelled_positions(torch.full((2, 5), -100))
+    assert int(kept.sum()) == 1 and tokens.tolist() == [[-100]]
+
+
+def test_a_model_that_masks_is_found_to_keep_examples_apart(model: Any) -> None:
+    assert keeps_examples_apart(model)
+    assert not model.training
+
+
+def test_a_model_that_ignores_the_row_s_positions_is_found_out(model: Any) -> None:
+    forward = model.forward
+    model.forward = lambda input_ids, position_ids, **others: forward(input_ids=input_ids)
+    assert not keeps_examples_apart(model)
+    model.forward = lambda input_ids: forward(input_ids=input_ids)
+    assert not keeps_examples_apart(model)
+
+
+def test_measuring_leaves_4bit_weights_trainable(tiny_model: Path) -> None:
+    import torch
+
+    from studio.models.loading import load_base
+    from studio.models.source import ModelFolder
+    from studio.recipe import Model
+
+    wanted = Model(source=str(tiny_model), quantization="4bit", dtype="bfloat16")
+    base = load_base(wanted, ModelFolder(tiny_model, "tiny", str(tiny_model)), CPU)
+    with measuring(base):
+        base(input_ids=torch.arange(6)[None])
+    base.train()
+    hidden = base.get_input_embeddings()(torch.arange(6)[None]).detach().requires_grad_()
+    base(inputs_embeds=hidden).logits.float().square().sum().backward()
+    assert hidden.grad is not None and float(hidden.grad.abs().sum()) > 0
+    states = [module.weight.quant_state for module in base.modules()
+              if type(module).__name__ == "Linear4bit"]
+    assert states and not any(getattr(s, "packing_format_for_cpu", False) for s in states)
+
+
+def test_the_longest_example_is_found() -> None:
+    assert longest(_dataset()) == 13
+
+
+def test_rows_are_joined_on_a_cpu_unless_they_grow_too_long() -> None:
+    recipe = Recipe().with_values({"training.batch_size": 8})
+    assert choose_joined_rows(recipe, CPU, 300, "sdpa")[0]
+    assert not choose_joined_rows(recipe, CPU, 2000, "sdpa")[0]
+    assert not choose_joined_rows(recipe, OLD_GPU, 300, "sdpa")[0]
+    assert choose_joined_rows(recipe, OLD_GPU, 300, "flash_attention_2")[0]
+    assert choose_joined_rows(recipe.with_values({"data.packing": True}), OLD_GPU, 1, "sdpa")[0]
+
+
+def test_the_number_format_is_the_fast_one_and_what_is_trained_keeps_32_bits() -> None:
+    auto, every = Recipe(), Recipe().with_values({"adapter.method": "none"})
+    assert choose_precision(auto, CPU).base_dtype == "bfloat16"
+    assert choose_precision(auto, CPU).autocast is None
+    assert choose_precision(auto, OLD_GPU).autocast == "float16"
+    assert choose_precision(every, CPU).base_dtype == "float32"
+    assert choose_precision(every, CPU).autocast == "bfloat16"
+    assert choose_precision(every, OLD_GPU).autocast == "float16"
+
+
+def test_16_bit_floats_of_the_old_kind_are_refused_on_a_cpu() -> None:
+    from studio.errors import RecipeError
+
+    with pytest.raises(RecipeError, match="float16"):
+        choose_precision(Recipe().with_values({"model.dtype": "float16"}), CPU)
