@@ -24,7 +24,7 @@ from studio.chat.prompt import (
     room_in_context,
 )
 from studio.chat.sampling import Sampling, logits_processors
-from studio.chat.streaming import TokenStream
+from studio.chat.streaming import TokenStream, rows_end
 from studio.chat.turn import Ending, Turn
 from studio.chat.weights import Weights
 from studio.device import pick_device
@@ -34,7 +34,6 @@ from studio.recipe import Model
 from studio.settings import Settings
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedTokenizerBase
 
 BASE_COLUMN = "base"
@@ -228,7 +227,7 @@ class ChatSession:
                 generation_config=config,
                 logits_processor=logits_processors(sampling, mask.to(self._device.torch_name)),
                 stopping_criteria=StoppingCriteriaList(
-                    [_rows_end([row.end_ids for row in rows], should_stop)]),
+                    [rows_end([row.end_ids for row in rows], should_stop)]),
                 streamer=streamer,
                 **self._weights.rows([row.column.adapter_path for row in rows]),
             )
@@ -239,22 +238,3 @@ class ChatSession:
         if pad is None:
             pad = self._base_tokenizer.eos_token_id
         return 0 if pad is None else int(pad)
-
-
-def _rows_end(end_ids: list[frozenset[int]], should_stop: ShouldStop) -> Any:
-    import torch
-    from transformers import StoppingCriteria
-
-    class RowsEnd(StoppingCriteria):
-        """A row ends at one of its own end tokens; all end when somebody says stop."""
-
-        eos_token_id = None
-        """generate() looks for this attribute to fill ended rows with padding."""
-
-        def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-            stopped = should_stop()
-            last = input_ids[:, -1].tolist()
-            return torch.tensor([stopped or token in ends for token, ends
-                                 in zip(last, end_ids, strict=True)], device=input_ids.device)
-
-    return RowsEnd()

@@ -123,7 +123,8 @@ def verify_gguf(gguf: Path, model_folder: Path, prompts: list[str], settings: Se
             progress(Step("Asking Transformers", number, len(prompts), "prompts"))
             answer = _greedy(session, question, max_new_tokens)
             theirs = from_gguf[number]
-            agreement = _agreement(session.tokens(theirs.text), session.tokens(answer))
+            agreement = _agreement(session.tokens(theirs.text.strip()),
+                                   session.tokens(answer.strip()))
             same_prompt = session.turns[BASE_COLUMN].prompt_tokens == theirs.prompt_tokens
             comparisons.append(Comparison(text, theirs.text, answer, agreement, same_prompt))
     finally:

@@ -1,0 +1,109 @@
+"""A GGUF is whole or not there, and llama.cpp answers from it as Transformers does."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from studio.errors import DiskError, ExportError, Stopped
+from studio.export.gguf import GGUF_TYPES, gguf_bytes, write_gguf
+from studio.export.verify import ask_gguf, verify_gguf
+from studio.progress import Step
+from studio.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def exact_gguf(convertible_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The convertible model in f32."""
+    folder = tmp_path_factory.mktemp("gguf")
+    return write_gguf(convertible_model, folder / "tiny-f32.gguf", "f32", Settings(home=folder))
+
+
+def test_llama_cpp_answers_as_transformers_does(
+    exact_gguf: Path, convertible_model: Path, settings: Settings
+) -> None:
+    report = verify_gguf(exact_gguf, convertible_model, ["What is the capital?", "Two pizzas."],
+                         settings, max_new_tokens=12)
+    assert all(one.same_prompt for one in report.comparisons), report
+    assert report.agreement > 0.9, report
+    assert "word for word" in report.sentence
+
+
+def test_a_gguf_appears_whole_with_a_report_beside_it(
+    convertible_model: Path, settings: Settings
+) -> None:
+    steps: list[Step] = []
+    target = settings.exports / "tiny-q8_0.gguf"
+    made = write_gguf(convertible_model, target, "q8_0", settings, progress=steps.append)
+    assert made == target and target.read_bytes()[:4] == b"GGUF" and steps
+    there = {path.name for path in settings.exports.iterdir()}
+    assert there == {target.name, f"{target.name}.json"}
+
+
+def test_the_size_is_foretold(exact_gguf: Path, convertible_model: Path) -> None:
+    foretold = gguf_bytes(convertible_model, "f32")
+    assert foretold <= exact_gguf.stat().st_size < foretold + 100_000
+    sizes = [gguf_bytes(convertible_model, outtype) for outtype in GGUF_TYPES]
+    assert sizes[0] == 2 * sizes[1] == 2 * sizes[2] > sizes[3]
+
+
+def test_a_stopped_conversion_leaves_nothing(convertible_model: Path, settings: Settings) -> None:
+    with pytest.raises(Stopped):
+        write_gguf(convertible_model, settings.exports / "t.gguf", "f16", settings,
+                   stop=lambda: True)
+    assert list(settings.exports.iterdir()) == []
+
+
+def test_a_tokenizer_that_llama_cpp_does_not_know_is_a_sentence(
+    tiny_model: Path, settings: Settings
+) -> None:
+    with pytest.raises(ExportError, match="does not know the tokenizer of tiny-llama"):
+        write_gguf(tiny_model, settings.exports / "t.gguf", "f16", settings)
+    assert list(settings.exports.iterdir()) == []
+
+
+def test_bad_orders_are_sentences_before_any_work(
+    convertible_model: Path, adapter: Path, settings: Settings, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = settings.exports / "t.gguf"
+    coded = shutil.copytree(convertible_model, tmp_path / "coded")
+    config = (coded / "tokenizer_config.json")
+    config.write_text('{"auto_map": {"AutoTokenizer": "evil.Tokenizer"}}', encoding="utf-8")
+    for folder, outtype, words in (
+        (convertible_model, "q4_k_m", "f32, f16, bf16, q8_0"), (adapter, "f16", "is an adapter"),
+        (tmp_path / "gone", "f16", "not a model"), (coded, "f16", "code of its own"),
+    ):
+        with pytest.raises(ExportError, match=words) as caught:
+            write_gguf(folder, target, outtype, settings)
+        assert caught.value.hint
+    with pytest.raises(ExportError, match="file name"):
+        write_gguf(convertible_model, settings.exports / "t.bin", "f16", settings)
+    settings.exports.mkdir(parents=True)
+    target.write_bytes(b"precious")
+    with pytest.raises(ExportError, match="exists already"):
+        write_gguf(convertible_model, target, "f16", settings)
+    assert target.read_bytes() == b"precious"
+    monkeypatch.setattr("studio.files.free_bytes", lambda where: 1000)
+    with pytest.raises(DiskError, match=r"Writing other\.gguf needs"):
+        write_gguf(convertible_model, settings.exports / "other.gguf", "f16", settings)
+
+
+def test_a_file_that_is_no_gguf_is_a_sentence(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF" + bytes(100))
+    with pytest.raises(ExportError, match=r"could not answer from broken\.gguf"):
+        ask_gguf(broken, [{"role": "user", "content": "Hi"}], 4)
+    with pytest.raises(ExportError, match="no file"):
+        ask_gguf(tmp_path / "gone.gguf", [{"role": "user", "content": "Hi"}], 4)
+
+
+@pytest.mark.slow
+def test_the_starter_in_llama_cpp_knows_the_capital_of_france(
+    starter_model: Path, settings: Settings
+) -> None:
+    gguf = write_gguf(starter_model, settings.exports / "starter-q8_0.gguf", "q8_0", settings)
+    question = [{"role": "user", "content": "What is the capital of France?"}]
+    assert "Paris" in ask_gguf(gguf, question, 16)
