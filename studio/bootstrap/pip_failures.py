@@ -94,7 +94,8 @@ FAILURES = (
         "no build for this PC",
         # With the lock as constraints, a version that is not to be had looks like a conflict.
         r"The user requested \(constraint\)|No matching distribution found"
-        r"|Failed building wheel|Failed to build|Microsoft Visual C\+\+|subprocess-exited-with-error|Requires-Python",
+        r"|Failed building wheel|Failed to build|Microsoft Visual C\+\+"
+        r"|subprocess-exited-with-error|Requires-Python",
         "A package has no ready build for this Python and system.",
         "Use a 64-bit Python 3.11 to 3.14, on a Mac with Apple silicon; and check the connection, "
         "since an index that does not answer can look the same.",

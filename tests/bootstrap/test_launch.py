@@ -143,6 +143,7 @@ def test_a_cut_short_file_and_lost_metadata_are_mended(checkout: TinyCheckout) -
     assert not (site / "~iny_dep").exists()
 
 
+@pytest.mark.slow  # makes an environment anew, with ensurepip
 def test_an_environment_without_pip_or_python_is_made_anew(checkout: TinyCheckout) -> None:
     (checkout.venv / "adapter-studio.json").write_text('{"fingerprints": ')  # a torn stamp
     for pip in checkout.site_packages.glob("pip*"):
@@ -282,6 +283,7 @@ def test_an_nvidia_pc_gets_the_cuda_build_without_asking(empty_checkout: TinyChe
     assert _is_whole(empty_checkout)
 
 
+@pytest.mark.slow  # runs pip twice
 def test_a_cpu_only_torch_from_a_mirror_is_replaced_in_the_same_start(
     empty_checkout: TinyCheckout,
 ) -> None:
