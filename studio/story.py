@@ -75,6 +75,7 @@ def tell(name: str, events: Iterable[dict[str, Any]], owner_alive: bool) -> Stor
         handler = getattr(fold, f"on_{event['type']}", None)
         if handler is not None:
             handler(event)
+            fold.after_state = event["type"] == "state"
     state = fold.state
     if state in ACTIVE_STATES and not owner_alive:
         state, fold.detail, fold.seconds_left = "interrupted", _interrupted(fold), None
@@ -111,15 +112,18 @@ class _Fold:
         self.seconds_left: float | None = None
         self.error: tuple[str, str] | None = None
         self.tail: list[str] = []
+        self.after_state = False
         self.plan: dict[str, Any] = {}
 
     def on_state(self, event: dict[str, Any]) -> None:
-        self.state = event["state"]
+        repeated, self.state = event["state"] == self.state, event["state"]
         self.detail = event.get("detail") or _STATE_SENTENCES.get(self.state, self.state)
         if self.state == "preparing":
             self.error = None
         if self.state not in ACTIVE_STATES:
             self.seconds_left = None
+        if repeated and self.after_state:
+            self.tail.pop()  # the progress of one state is one line
         if self.state != "failed":  # its error says more
             self.tail.append(self.detail)
 

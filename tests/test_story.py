@@ -63,6 +63,12 @@ def test_a_resumed_run_tells_one_curve_and_forgets_the_steps_that_it_repeats() -
     assert whole.points[5].loss == 1.0
 
 
+def test_the_progress_of_one_state_is_one_line_of_the_log() -> None:
+    loading = [_state("loading", detail=f"Fetching: {share}%") for share in (1, 50, 99)]
+    story = tell("a", [_state("preparing"), *loading], owner_alive=True)
+    assert story.log_tail == ("Preparing the model and the data.", "Fetching: 99%")
+
+
 def test_an_error_is_told_until_the_run_is_started_again() -> None:
     failed = [*_STARTED, {"type": "error", "message": "No memory.", "hint": "Lower the batch."},
               _state("failed")]

@@ -81,8 +81,10 @@ def pack(dataset: datasets.Dataset, max_length: int) -> datasets.Dataset:
 
     The column `seq_lengths` keeps where each example of a row ends.
     """
+    import datasets
     from trl import pack_dataset
 
+    datasets.disable_progress_bars()  # the run's events tell how far it is
     columns = dataset.select_columns(["input_ids", "labels"])
     return pack_dataset(columns, max_length, "bfd")
 

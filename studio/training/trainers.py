@@ -79,8 +79,12 @@ def _arguments(recipe: Recipe, run: Run, setup: Setup) -> Any:
 
 @functools.cache
 def _trainer_class() -> Any:
+    import warnings
+
     from trl import SFTTrainer
 
+    # What the libraries will rename later is nothing to tell the person about.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|peft)\.")
     return type("SupervisedTrainer", (SupervisedMixin, SFTTrainer), {})
 
 

@@ -11,6 +11,7 @@ import pytest
 from studio.device import Device
 from studio.recipe import Recipe
 from studio.training.choices import (
+    choose_checkpointing,
     choose_joined_rows,
     choose_precision,
 )
@@ -138,6 +139,22 @@ def test_rows_are_joined_on_a_cpu_unless_they_grow_too_long() -> None:
     assert not choose_joined_rows(recipe, OLD_GPU, 300, "sdpa")[0]
     assert choose_joined_rows(recipe, OLD_GPU, 300, "flash_attention_2")[0]
     assert choose_joined_rows(recipe.with_values({"data.packing": True}), OLD_GPU, 1, "sdpa")[0]
+
+
+def test_activations_are_computed_twice_only_when_memory_asks_for_it(tiny_model: Path) -> None:
+    from studio.models.shape import model_shape
+    from studio.settings import Settings
+
+    shape = model_shape(str(tiny_model), Settings(home=tiny_model / "home"))
+
+    def choice(recipe: Recipe, free_bytes: int) -> bool:
+        return choose_checkpointing(recipe, shape, CPU, free_bytes=free_bytes,
+                                    longest_tokens=100)[0]
+
+    asked = Recipe().with_values({"training.gradient_checkpointing": True})
+    assert choice(asked, 10**12)
+    assert not choice(Recipe(), 10**12)
+    assert choice(Recipe(), 10**6)
 
 
 def test_the_number_format_is_the_fast_one_and_what_is_trained_keeps_32_bits() -> None:
