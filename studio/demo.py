@@ -18,8 +18,9 @@ from studio.chat.prompt import Message
 from studio.chat.sampling import Sampling
 from studio.chat.session import BASE_COLUMN, ChatSession, Column
 from studio.errors import RunError
-from studio.export.gguf import write_gguf
+from studio.export.gguf import default_gguf_file, write_gguf
 from studio.export.merge import merge
+from studio.export.origin import default_merge_folder
 from studio.export.verify import ask_gguf
 from studio.files import folder_bytes, safe_name
 from studio.presets import starter_recipe
@@ -157,14 +158,14 @@ class Demo:
         self.report.question = question[-1]["content"]
 
     def _merge(self, run: Run) -> Path:
-        target = self.settings.exports / f"{run.name}-merged"
+        target = default_merge_folder(self.settings, run.name)
         made = merge(run.adapter_path, target, self.settings, progress=self.progress)
         self.report.files["merged model"] = str(made.path)
         self.report.measured["merged model bytes"] = folder_bytes(made.path)
         return made.path
 
     def _write_gguf(self, merged: Path) -> Path:
-        target = self.settings.exports / f"{merged.name}-{self.outtype}.gguf"
+        target = default_gguf_file(self.settings, merged.name, self.outtype)
         made = write_gguf(merged, target, self.outtype, self.settings, progress=self.progress)
         self.report.files["GGUF"] = str(made)
         self.report.measured["GGUF bytes"] = made.stat().st_size

@@ -60,12 +60,11 @@ def run_pip(
             file.write(f"\n$ {subprocess.list2cmdline(command)}\n")
             output = _follow(process, progress, file)
         return PipResult(process.wait() == 0, output, progress.fetched_bytes)
-    except BaseException:
-        # Ctrl+C, or a full disk under the log: pip must not go on alone.
-        process.kill()
-        process.wait()
-        raise
     finally:
+        if process.poll() is None:
+            # Ctrl+C, or a full disk under the log: pip must not go on alone.
+            process.kill()
+            process.wait()
         shutil.rmtree(temporary, ignore_errors=True)
 
 

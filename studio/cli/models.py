@@ -10,9 +10,9 @@ import typer
 from studio.cli import show
 from studio.cli.common import AsJson, Home, Offline, open_settings, report
 from studio.cli.show import console
-from studio.errors import ExportError
-from studio.export.gguf import GGUF_TYPES
-from studio.files import folder_bytes, readable_bytes
+from studio.export.gguf import GGUF_TYPES, default_gguf_file
+from studio.export.origin import Origin, default_merge_folder, find_origin
+from studio.files import readable_bytes
 from studio.settings import Settings
 
 verbs = typer.Typer()
@@ -34,10 +34,11 @@ def merge(
     def work() -> dict[str, Any]:
         from studio.export.merge import merge as merge_adapter
 
-        source, name = adapter_folder(adapter, settings)
-        target = output or settings.exports / f"{name}-merged"
+        origin = origin_of(adapter, settings)
+        target = output or default_merge_folder(settings, origin.name)
         with show.bar() as progress:
-            made = merge_adapter(source, target, settings, progress=progress, overwrite=overwrite)
+            made = merge_adapter(origin.path, target, settings, progress=progress,
+                                 overwrite=overwrite)
         return {"folder": str(made.path), "bytes": made.bytes, "seconds": made.seconds}
 
     report(as_json, work, lambda made: console.print(
@@ -61,7 +62,7 @@ def export(
 
         with show.bar() as progress:
             folder = _merged_folder(model, settings, progress)
-            target = output or settings.exports / f"{folder.name}-{outtype}.gguf"
+            target = output or default_gguf_file(settings, folder.name, outtype)
             made = write_gguf(folder, target, outtype, settings, progress=progress,
                               overwrite=overwrite)
         return {"file": str(made), "bytes": made.stat().st_size, "type": outtype,
@@ -78,24 +79,16 @@ def _merged_folder(model: str, settings: Settings, progress: show.Reports) -> Pa
     given = Path(model)
     if (given / "config.json").is_file() and not (given / "adapter_config.json").exists():
         return given
-    source, name = adapter_folder(model, settings)
-    target = settings.exports / f"{name}-merged"
-    if target.is_dir() and folder_bytes(target):
+    origin = origin_of(model, settings)
+    target = default_merge_folder(settings, origin.name)
+    if (target / "config.json").is_file():
         return target
-    return merge_adapter(source, target, settings, progress=progress).path
+    return merge_adapter(origin.path, target, settings, progress=progress).path
 
 
-def adapter_folder(given: str, settings: Settings) -> tuple[Path, str]:
-    """The adapter folder and name of a run's name or of a folder. Raises ExportError, RunError."""
+def origin_of(given: str, settings: Settings) -> Origin:
+    """The adapter and its base, of a run's name or of a folder. Raises RunError, ExportError."""
     from studio.runs import open_run
 
     folder = Path(given)
-    if (folder / "adapter_config.json").is_file():
-        return folder, folder.parent.name if folder.name == "adapter" else folder.name
-    if (folder / "recipe.yaml").is_file():
-        settings, given = Settings(home=folder.parent.parent), folder.name
-    run = open_run(settings, given)
-    if not run.has_adapter:
-        raise ExportError(f"The run {run.name} has no finished adapter yet.",
-                          f"Go on with it first: launch.py resume {run.name}")
-    return run.adapter_path, run.name
+    return find_origin(folder if folder.is_dir() else open_run(settings, given).path)

@@ -8,13 +8,12 @@ import typer
 
 from studio.cli import show
 from studio.cli.common import AsJson, Home, Offline, open_settings, report
-from studio.cli.models import adapter_folder
+from studio.cli.models import origin_of
 from studio.cli.show import console, errors
 
 if TYPE_CHECKING:
     from studio.chat.sampling import Sampling
     from studio.chat.session import ChatSession
-    from studio.recipe import Model
     from studio.settings import Settings
 
 verbs = typer.Typer()
@@ -56,37 +55,16 @@ def chat(
 
 def _open(runs: list[str], model: str | None, base: bool, settings: Settings,
           progress: show.Reports) -> ChatSession:
-    from studio.chat.session import ChatSession, Column
-
-    found = [adapter_folder(given, settings) for given in runs]
-    columns = [Column("base", None)] if base or not found else []
-    columns += [Column(name, folder) for folder, name in found]
-    return ChatSession(_base_of(runs, model, settings), columns, settings, progress=progress)
-
-
-def _base_of(runs: list[str], model: str | None, settings: Settings) -> Model:
-    """The named base, else that of the first run, else the starter."""
-    from studio.errors import RunError
+    from studio.chat.session import BASE_COLUMN, ChatSession, Column
     from studio.recipe import Model
-    from studio.runs import open_run
+    from studio.recipe.fields import STARTER
 
-    if model:
-        return Model(source=model)
-    if runs:
-        try:
-            return open_run(settings, runs[0]).recipe.model
-        except RunError:
-            return _base_of_adapter(adapter_folder(runs[0], settings)[0])
-    return Model()
-
-
-def _base_of_adapter(folder: Any) -> Model:
-    import json
-
-    from studio.recipe import Model
-
-    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    return Model(source=config["base_model_name_or_path"])
+    origins = [origin_of(given, settings) for given in runs]
+    columns = [Column(BASE_COLUMN)] if base or not origins else []
+    columns += [Column(origin.name, origin.path) for origin in origins]
+    own = [origin.model for origin in origins]
+    chosen = Model(source=model or STARTER) if model or not own else own[0]
+    return ChatSession(chosen, columns, settings, progress=progress)
 
 
 def _talk(session: ChatSession, prompt: str | None, system: str, sampling: Sampling,
