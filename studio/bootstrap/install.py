@@ -89,7 +89,7 @@ def _gpu_appeared(environment: Environment, stamp: Stamp) -> bool:
 def _fill(environment: Environment, extras: tuple[str, ...], torch_choice: str) -> None:
     started = time.monotonic()
     log = environment.folder / "install.log"
-    _announce(environment)
+    _announce(environment, extras)
     before = read_stamp(environment.folder)
     if before is None or not interpreter_is_the_same(environment, before):
         before = None
@@ -169,8 +169,10 @@ def _pip(environment: Environment, arguments: list[str], log: Path, expected: in
     return result
 
 
-def _announce(environment: Environment) -> None:
-    if read_stamp(environment.folder):
+def _announce(environment: Environment, extras: tuple[str, ...]) -> None:
+    if extras and is_complete(environment):
+        say(f"Adding the packages for: {', '.join(extras)}")
+    elif read_stamp(environment.folder):
         say("What the studio needs has changed since the last install; bringing it up to date.")
     elif environment.python.exists():
         say("The install from last time is not complete; going on with it.")

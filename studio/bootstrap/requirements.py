@@ -7,7 +7,6 @@ comparisons that pyproject.toml uses, not every specifier there is.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -96,6 +95,8 @@ def normalised(name: str) -> str:
 
 
 def _installed_version(name: str, site_packages: Path | None) -> str | None:
+    import importlib.metadata  # slower than the rest of a second start, which does not need it
+
     if site_packages is None:
         found = importlib.metadata.distributions(name=name)
     else:

@@ -12,7 +12,6 @@ NVIDIA's CUDA compatibility guide: 525 for CUDA 12, 580 for CUDA 13. (Windows nu
 
 from __future__ import annotations
 
-import ctypes.util
 import os
 import platform
 import re
@@ -89,6 +88,8 @@ def driver_is_present() -> bool:
     if find_nvidia_smi():
         return True
     if sys.platform == "win32":
+        import ctypes.util
+
         return ctypes.util.find_library("nvml") is not None
     return Path("/proc/driver/nvidia/version").exists()
 
