@@ -20,8 +20,8 @@ LOSS_TILE_TOKENS = 4096
 """Tokens per tile of TRL 1.16's chunked loss (`trl.kernels.chunked_logprob`)."""
 LOSS_TILE_VOCABULARY = 32768
 """Vocabulary entries per tile of the same (`_CHUNKED_LOGPROB_CHUNK_SIZE`)."""
-LOSS_TILE_COPIES_BYTES = 28
-"""Without its GPU kernel, seven float32 tensors of a tile live at once in its backward pass."""
+LOSS_TILE_COPIES_BYTES = 29
+"""Without its GPU kernel: seven float32 tensors and one of bytes live at once in its backward."""
 FULL_LOGITS_BYTES = 12
 """Bytes per logit beside the logits themselves in Hugging Face's classic loss: a float32 copy,
 its log-softmax, and the gradient of it."""
