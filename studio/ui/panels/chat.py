@@ -59,7 +59,8 @@ def build(studio: Studio, shared: Shared) -> None:
             system, sampling = _build_sampling()
             free = gr.Button("Unload the model", size="sm", elem_id="chat-unload")
     parts = {"base": base, "runs": runs, "board": board, "prompt": prompt, "send": send,
-             "stop": stop, "clear": clear, "system": system, "free": free, "example": example, **sampling}
+             "stop": stop, "clear": clear, "system": system, "free": free, "example": example,
+             **sampling}
     _wire_answers(studio, shared, parts)
     _wire_choices(studio, shared, parts)
 
@@ -72,14 +73,15 @@ def _build_sampling() -> tuple[gr.Textbox, dict[str, Any]]:
                         info="Empty: the one of the model's chat template, if it has one.")
     with gr.Row():
         temperature = gr.Slider(
-            0, 2, usual.temperature, step=0.05, buttons=[], label="Temperature", elem_id="chat-temperature",
+            0, 2, usual.temperature, step=0.05, buttons=[], label="Temperature",
+            elem_id="chat-temperature",
             info="0 always takes the likeliest token; higher is more varied.")
         top_p = gr.Slider(
             0, 1, usual.top_p, step=0.01, buttons=[], label="Top-p", elem_id="chat-top-p",
             info="Draws from the likeliest tokens that make up this share.")
         top_k = gr.Slider(
-            0, 200, usual.top_k, step=1, precision=0, buttons=[], label="Top-k", elem_id="chat-top-k",
-            info="Draws from so many tokens at most. 0: no limit.")
+            0, 200, usual.top_k, step=1, precision=0, buttons=[], label="Top-k",
+            elem_id="chat-top-k", info="Draws from so many tokens at most. 0: no limit.")
     with gr.Row():
         penalty = gr.Slider(
             1, 2, usual.repetition_penalty, step=0.05, buttons=[], label="Repetition penalty",
@@ -202,7 +204,7 @@ def choices_view(studio: Studio, values: dict[str, Any], seen: Any) -> list[Any]
     known = [value for _, value in found.adapters]
     chosen = [name for name in values["runs"] or [] if name in known] or known[:1]
     return [gr.Dropdown(choices=list(found.bases), value=base),
-            gr.Dropdown(choices=list(found.adapters), value=chosen), key]
+            gr.Dropdown(choices=list(found.adapters), value=chosen, multiselect=True), key]
 
 
 def _model_fields(shared: Shared) -> dict[str, Any]:

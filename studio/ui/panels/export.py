@@ -80,7 +80,7 @@ def _build_gguf() -> dict[str, Any]:
                         info="Model folders from step 1.")
     outtype = gr.Dropdown(export_view.OUTTYPES, value="q8_0", label="Number format",
                           elem_id="export-outtype", info="How each weight is stored.")
-    room = gr.HTML(elem_id="export-gguf-room", padding=False)
+    room = gr.HTML(export_view.NO_MODEL, elem_id="export-gguf-room", padding=False)
     button = gr.Button("Write GGUF", variant="primary", elem_id="export-gguf")
     return {"model": model, "outtype": outtype, "gguf_room": room, "gguf": button}
 
@@ -187,7 +187,7 @@ def gguf_room(studio: Studio, model: str | None, outtype: str) -> str:
 
     folder = model_folders(studio).get(model or "")
     if folder is None:
-        return ""
+        return export_view.NO_MODEL
     try:
         needed = gguf_bytes(folder, outtype)
     except StudioError as error:

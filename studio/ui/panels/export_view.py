@@ -17,6 +17,7 @@ OUTTYPES = [
     ("f16: for older programs", "f16"),
     ("f32: twice the size, for comparisons", "f32"),
 ]
+NO_MODEL = '<div class="quiet">Merge a run first; its model folder then stands here.</div>'
 
 
 @dataclass(frozen=True)
