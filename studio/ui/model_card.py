@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from studio.models.catalogue import catalogue
 from studio.ui import markup
 from studio.ui.guard import guarded
 from studio.ui.shared import PRIVATE, QUIET, Shared, recipe_of
@@ -21,23 +22,12 @@ if TYPE_CHECKING:
     from studio.ui.studio import Studio
     from studio.ui.tasks import TaskView
 
-SUGGESTIONS = [
-    ("Starter: SmolLM2-135M-Instruct", "starter"),
-    ("SmolLM2-360M-Instruct", "HuggingFaceTB/SmolLM2-360M-Instruct"),
-    ("Qwen3-0.6B", "Qwen/Qwen3-0.6B"),
-    ("Qwen3-1.7B", "Qwen/Qwen3-1.7B"),
-    ("Qwen3-4B-Instruct", "Qwen/Qwen3-4B-Instruct-2507"),
-    ("Mistral-7B-Instruct", "mistralai/Mistral-7B-Instruct-v0.3"),
-]
-"""Open models without a gate, small to large; any other is typed in."""
-
-
 def build(studio: Studio, shared: Shared) -> None:
     """The model's fields, and a line that says where the model is."""
     with gr.Group(elem_classes="card"):
         gr.HTML(markup.heading("Base model", "What the adapter is trained on. Frozen, never "
                                              "changed."))
-        build_fields(shared, keys_of("model", rare=False), {"model.source": SUGGESTIONS})
+        build_fields(shared, keys_of("model", rare=False), {"model.source": suggestions()})
         status = gr.HTML(elem_id="model-status", padding=False)
         fetch = gr.Button("Get the model now", size="sm", elem_id="model-fetch", visible=False)
         with gr.Accordion("Rarely needed", open=False, elem_id="model-rare"):
@@ -45,6 +35,12 @@ def build(studio: Studio, shared: Shared) -> None:
     shared.add_readout(status, partial(_read_status, studio))
     shared.add_readout(fetch, lambda reading: gr.Button(visible=_can_fetch(studio, reading)))
     _wire(studio, shared, status, fetch)
+
+
+def suggestions() -> list[tuple[str, str]]:
+    """The catalogue; any other model is typed in."""
+    return [(f"{model.name} (ask its author first)" if model.gated else model.name, model.source)
+            for model in catalogue()]
 
 
 def _wire(studio: Studio, shared: Shared, status: gr.HTML, fetch: gr.Button) -> None:

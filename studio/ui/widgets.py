@@ -92,7 +92,8 @@ def _control(field: FormField, common: dict[str, Any]) -> Component:
     if field.kind == "switch":
         return gr.Checkbox(**common)
     if field.kind == "choice" and len(field.choices) <= FEW_CHOICES:
-        return gr.Radio(list(field.choices), **common)
+        # A choice of one is no choice: it is there for the recipe, and not shown.
+        return gr.Radio(list(field.choices), visible=len(field.choices) > 1, **common)
     if field.kind == "choice":
         return gr.Dropdown(list(field.choices), **common)
     if field.kind == "names" and field.choices:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from studio.ui.studio import Studio
 
 FILE_TYPES = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".txt", ".md"]
+SOURCE_KEYS = ("data.source", "data.format")
+COLUMNS = 3
 READ_AGAIN = ("data.source", "data.split", "data.format", "data.columns", "data.template",
               "data.loss_on", "data.max_length")
 """Fields that change what is shown here, besides the model."""
@@ -39,7 +41,10 @@ def build(studio: Studio, shared: Shared) -> None:
             gr.HTML(markup.heading("What was found"))
             found = gr.HTML(dataset_view.found_view(None), elem_id="dataset-found", padding=False)
     with gr.Group(elem_classes="card"):
-        with gr.Row(equal_height=True):
+        gr.HTML(markup.heading("How examples become tokens", "The record below follows."))
+        _build_rendering(shared)
+    with gr.Group(elem_classes="card"):
+        with gr.Row():
             gr.HTML(markup.heading("One record, as the model sees it",
                                    "Coloured tokens are learned; the rest is only read."))
             previous = gr.Button("Previous", size="sm", scale=0, min_width=90,
@@ -60,14 +65,23 @@ def build(studio: Studio, shared: Shared) -> None:
 
 def _build_source(shared: Shared) -> gr.UploadButton:
     gr.HTML(markup.heading("Examples", "What the model is to learn."))
-    build_fields(shared, ["data.source"], {"data.source": [
-        ("Starter: orders to JSON", "starter")]})
+    build_fields(shared, SOURCE_KEYS[:1],
+                 {"data.source": [("Starter: orders to JSON", "starter")]})
     upload = gr.UploadButton("Upload a file", size="sm", file_types=FILE_TYPES,
                              elem_id="dataset-upload")
-    build_fields(shared, [key for key in keys_of("data", rare=False) if key != "data.source"])
+    build_fields(shared, SOURCE_KEYS[1:])
     with gr.Accordion("Rarely needed", open=False, elem_id="dataset-rare"):
         build_fields(shared, keys_of("data", rare=True))
     return upload
+
+
+def _build_rendering(shared: Shared) -> None:
+    keys = [key for key in keys_of("data", rare=False) if key not in SOURCE_KEYS]
+    for start in range(0, len(keys), COLUMNS):
+        with gr.Row():
+            for index in range(start, start + COLUMNS):
+                with gr.Column(min_width=260):
+                    build_fields(shared, keys[index:index + 1])
 
 
 def _wire(
@@ -131,12 +145,12 @@ def keep_upload(uploaded: Path, settings: Settings) -> Path:
     """Copy an uploaded file to the studio's home under a safe, free name. Raises DiskError."""
     require_free_bytes(settings.uploads, uploaded.stat().st_size, "The uploaded file")
     settings.uploads.mkdir(parents=True, exist_ok=True)
-    name = Path(safe_name(uploaded.name, "data.jsonl"))
-    target = settings.uploads / name
+    stem, suffix = safe_name(uploaded.stem, "data"), uploaded.suffix.lower()
+    target = settings.uploads / f"{stem}{suffix}"
     count = 1
     while target.exists():
         count += 1
-        target = settings.uploads / f"{name.stem}-{count}{name.suffix}"
+        target = settings.uploads / f"{stem}-{count}{suffix}"
     beside = target.with_name(f".partial-{target.name}")
     shutil.copyfile(uploaded, beside)
     beside.replace(target)

@@ -46,7 +46,7 @@ def _numbers(look: Look) -> str:
             ("truncated", "cut off", f"{numbers.truncated:,}"),
         ]
         share = 100 * (numbers.loss_tokens or 0) / max(numbers.tokens_total, 1)
-        pairs.append(("learned", "of the tokens are learned", f"{share:.0f} %"))
+        pairs.append(("learned", "of it learned", f"{share:.0f} %"))
     return markup.tiles(pairs)
 
 

@@ -34,7 +34,7 @@ LEVELS = {"ok": "good", "warning": "warning", "problem": "problem"}
 def build(studio: Studio, shared: Shared) -> None:
     """This PC above, model and memory below, checks at the end."""
     with gr.Group(elem_classes="card"):
-        with gr.Row(equal_height=True):
+        with gr.Row():
             verdict = gr.HTML(verdict_view(None), elem_id="hardware-verdict", padding=False)
             again = gr.Button("Look again", size="sm", scale=0, min_width=110,
                               elem_id="hardware-refresh")

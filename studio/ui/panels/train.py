@@ -21,7 +21,7 @@ from studio.ui.live_plot import figure_value, live_plot
 from studio.ui.panels import train_view
 from studio.ui.panels.train_summary import summary_view
 from studio.ui.shared import PRIVATE, QUIET, Shared, recipe_of
-from studio.ui.widgets import build_fields, fields_by_key, keys_of
+from studio.ui.widgets import build_fields, keys_of
 
 if TYPE_CHECKING:
     from studio.hardware.telemetry import Sample
@@ -68,16 +68,11 @@ def _build_controls(shared: Shared) -> dict[str, Any]:
     shared.add_readout(summary, summary_view)
     with gr.Group(elem_classes="card"):
         gr.HTML(markup.heading("Training settings"))
-        build_fields(shared, [key for key in keys_of("training", rare=False) if has_choice(key)])
+        build_fields(shared, keys_of("training", rare=False))
         with (gr.Accordion("More settings", open=False, elem_id="train-more"),
               gr.Column(elem_classes="stack")):
             build_fields(shared, keys_of("training", rare=True))
     return {"name": name, "start": start, "stop": stop}
-
-
-def has_choice(key: str) -> bool:
-    """False for a field that knows a single value: there is nothing to set."""
-    return len(fields_by_key()[key].choices) != 1
 
 
 def _build_views() -> dict[str, Any]:
