@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from studio.bootstrap.ports import next_free_port
 from studio.cli.common import Home, Offline, open_settings
 from studio.cli.show import console
 from studio.settings import DEFAULT_PORT
@@ -24,6 +25,9 @@ def serve(
 ) -> None:
     """Open the studio in the browser."""
     settings = open_settings(home, offline, port)
+    port, moved = next_free_port(port)
+    if moved:
+        console.print(moved)
     from studio.ui.app import serve as serve_page
 
     serve_page(settings, port=port, open_browser=not no_browser, ready=_say_where)

@@ -34,28 +34,52 @@ def table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 
 @contextmanager
 def bar() -> Iterator[Reports]:
-    """A progress bar on standard error; gives the callable that moves it.
+    """Progress on standard error; gives the callable that moves it.
 
-    A new `what` starts a new line, so that finished work stays readable above.
+    On a terminal a new `what` starts a new bar, so that finished work stays readable above. In a
+    file or a pipe every new `what`, and every tenth of it, is a line of its own.
     """
+    if not errors.is_terminal:
+        yield _Lines().move
+        return
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24),
                TextColumn("{task.fields[amount]}"), TimeElapsedColumn())
     with Progress(*columns, console=errors) as drawn:
-        lines: dict[str, TaskID] = {}
+        bars = _Bars(drawn)
+        yield bars.move
+        bars.finish()
 
-        def move(step: Step) -> None:
-            if step.what not in lines:
-                for line in lines.values():
-                    task = drawn.tasks[line]
-                    drawn.update(line, total=task.total or 1, completed=task.total or 1)
-                lines[step.what] = drawn.add_task(escape(step.what), total=None, amount="")
-            drawn.update(lines[step.what], total=step.total, completed=step.done,
-                         amount=amount(step))
 
-        yield move
-        for line in lines.values():
-            task = drawn.tasks[line]
-            drawn.update(line, total=task.total or 1, completed=task.total or 1)
+class _Bars:
+    """One bar for each thing that was worked on."""
+
+    def __init__(self, drawn: Progress) -> None:
+        self._drawn = drawn
+        self._bars: dict[str, TaskID] = {}
+
+    def move(self, step: Step) -> None:
+        if step.what not in self._bars:
+            self.finish()
+            self._bars[step.what] = self._drawn.add_task(escape(step.what), total=None, amount="")
+        self._drawn.update(self._bars[step.what], total=step.total, completed=step.done,
+                           amount=amount(step))
+
+    def finish(self) -> None:
+        for task in self._drawn.tasks:
+            self._drawn.update(task.id, total=task.total or 1, completed=task.total or 1)
+
+
+class _Lines:
+    """Plain lines, few enough to read in a log."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, int] | None = None
+
+    def move(self, step: Step) -> None:
+        tenth = int(10 * (step.fraction or 0))
+        if (step.what, tenth) != self._last:
+            self._last = (step.what, tenth)
+            errors.print(escape(f"{step.what} {amount(step)}".rstrip()), soft_wrap=True)
 
 
 def amount(step: Step) -> str:

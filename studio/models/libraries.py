@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 
 
 def first_line(error: BaseException) -> str:
@@ -13,8 +14,10 @@ def first_line(error: BaseException) -> str:
 
 
 def quieten() -> None:
-    """No progress bars from transformers, and no notes from bitsandbytes for every layer."""
+    """No progress bars from transformers, no notes from bitsandbytes for every layer."""
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
+    # peft 0.21 asks transformers 5.23 under a name that is on its way out; nothing to act on.
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
