@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections import Counter
 from pathlib import Path
 
 
@@ -18,25 +19,37 @@ def forget_half_installed(site_packages: Path) -> list[str]:
     for leftover in site_packages.glob("~*"):  # pip's name for a package it is replacing
         _remove(leftover)
     forgotten = []
-    for metadata in sorted(site_packages.glob("*.dist-info")):
-        if not _is_whole(metadata):
-            _remove(metadata)
-            forgotten.append(metadata.name.split("-")[0])
+    folders = sorted(site_packages.glob("*.dist-info"))
+    records = {folder: _read_record(folder) for folder in folders}
+    owners = Counter(file for record in records.values() for file in record or ())
+    for folder, record in records.items():
+        if record is None or not _is_whole(site_packages, record, owners):
+            _remove(folder)
+            forgotten.append(folder.name.split("-")[0])
     return forgotten
 
 
-def _is_whole(metadata: Path) -> bool:
-    """Whether every file that RECORD lists with a size is there with that size."""
+def _read_record(folder: Path) -> dict[str, int] | None:
+    """File -> size in bytes, of the files that RECORD lists with a size. None if unreadable."""
     try:
-        record = (metadata / "RECORD").read_text(encoding="utf-8")
-        for row in csv.reader(record.splitlines()):
-            if len(row) == 3 and row[2]:
-                file = metadata.parent / row[0]
-                if file.stat().st_size != int(row[2]):
-                    return False
-        return (metadata / "METADATA").is_file()
+        text = (folder / "RECORD").read_text(encoding="utf-8")
+        rows = [row for row in csv.reader(text.splitlines()) if len(row) == 3 and row[2]]
+        return {row[0]: int(row[2]) for row in rows} if (folder / "METADATA").is_file() else None
     except (OSError, ValueError):
-        return False
+        return None
+
+
+def _is_whole(site_packages: Path, record: dict[str, int], owners: Counter[str]) -> bool:
+    """Whether every file is there with its size. Of a file that two packages bring, such as
+    gguf/constants.py, only one has its size, and only its presence counts."""
+    for file, size_bytes in record.items():
+        try:
+            found_bytes = (site_packages / file).stat().st_size
+        except OSError:
+            return False
+        if found_bytes != size_bytes and owners[file] == 1:
+            return False
+    return True
 
 
 def _remove(path: Path) -> None:
