@@ -28,6 +28,7 @@ class _Job:
     recipe: Recipe
     holder: Holder
     stopping: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def should_stop(self) -> bool:
         """Asked to, or the program is closing: its main thread has ended."""
@@ -46,7 +47,7 @@ class JobRunner:
         self._arbiter = arbiter
         self._lock = threading.Lock()
         self._job: _Job | None = None
-        self._thread: threading.Thread | None = None
+        self._last: _Job | None = None
 
     @property
     def active(self) -> Run | None:
@@ -78,9 +79,16 @@ class JobRunner:
     def wait(self, timeout_seconds: float | None = None) -> None:
         """Until the last job has ended, or so many seconds."""
         with self._lock:
-            thread = self._thread
-        if thread is not None:
-            thread.join(timeout_seconds)
+            job = self._last
+        if job is None:
+            return
+        if timeout_seconds is not None:
+            job.ended.wait(timeout_seconds)
+            return
+        # Not Thread.join: interrupted by Ctrl+C, Python 3.11's takes the thread for ended, and the
+        # program would end without it. Short waits, since on Windows a long one hears no Ctrl+C.
+        while not job.ended.wait(0.5):
+            pass
 
     @contextmanager
     def _device_taken(self) -> Iterator[Callable[[Run, bool], Run]]:
@@ -101,7 +109,7 @@ class JobRunner:
         holder.what = f"The training run {run.name}"
         thread = threading.Thread(target=self._work, args=(job, resume),
                                   name=f"training {run.name}", daemon=False)
-        self._job, self._thread = job, thread
+        self._job = self._last = job
         thread.start()
         return run
 
@@ -118,3 +126,4 @@ class JobRunner:
             self._arbiter.release(job.holder)
             with self._lock:
                 self._job = None
+            job.ended.set()

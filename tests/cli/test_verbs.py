@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +165,25 @@ def test_the_verbs_answer_help_in_a_program_of_their_own() -> None:
     for verb in ("serve", "doctor", "inspect", "params", "estimate", "train", "resume", "runs",
                  "chat", "merge", "export", "demo"):
         assert verb in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C there needs a console of its own")
+def test_ctrl_c_stops_the_training_and_keeps_what_it_has(recipe: Path, settings: Settings) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "studio.cli", "train", str(recipe), "--run", "long", "--set",
+         "training.max_steps=100000", "--home", str(settings.home)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+    )
+    events = settings.runs / "long" / "events.jsonl"
+    try:
+        while process.poll() is None:
+            if events.is_file() and events.read_text(encoding="utf-8").count('"log"') >= 3:
+                break
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    assert "stopped, and kept what it had" in out
+    assert (settings.runs / "long" / "adapter" / "adapter_model.safetensors").is_file()
