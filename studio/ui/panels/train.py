@@ -88,9 +88,10 @@ def _build_views() -> dict[str, Any]:
             "log": gr.HTML(train_view.log_view(None), elem_id="train-log"),
         }
         parts["resume"] = gr.Button("Resume this run", visible=False, elem_id="train-resume")
-        with gr.Accordion("Recipe of this run", open=False, visible=False,
-                          elem_id="train-recipe-box") as recipe_box:
-            parts["recipe"] = gr.HTML(elem_id="train-recipe")
+        with (gr.Accordion("Recipe of this run", open=False, visible=False,
+                           elem_id="train-recipe-box") as recipe_box,
+              gr.Column(elem_classes="stack")):
+            parts["recipe"] = gr.HTML(elem_id="train-recipe", padding=False)
             parts["reuse"] = gr.Button("Use these settings", size="sm", elem_id="train-reuse")
         parts["recipe_box"] = recipe_box
     with gr.Group(elem_classes="card"):
@@ -143,7 +144,8 @@ def _wire(
             guarded(start_run), inputs_kwargs={"name": controls["name"], **shared.form()},
             outputs=[controls["name"], chosen, *shown], **PRIVATE,
         )
-        views["reuse"].click(guarded(reuse_recipe), [chosen], shared.ordered(), **PRIVATE)
+        shared.refresh_after(
+            views["reuse"].click(guarded(reuse_recipe), [chosen], shared.ordered(), **QUIET))
 
     shared.when_complete(with_whole_form)
 
