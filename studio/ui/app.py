@@ -7,6 +7,7 @@ run history, open endpoints) is switched off by name.
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import webbrowser
 from collections.abc import Callable
@@ -142,6 +143,10 @@ def free_port(wanted: int) -> int:
     """
     for port in range(wanted, wanted + PORTS_TRIED):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            if sys.platform != "win32":
+                # Else a studio that was closed a moment ago still counts as listening. On
+                # Windows the same option would take a port that another program listens on.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((HOST, port))
             except OSError:

@@ -30,7 +30,7 @@ def error_html(error: StudioError) -> str:
 
 def warn(error: StudioError) -> None:
     """Show `error` as a toast in the page whose handler is running."""
-    gr.Warning(error_html(error), duration=TOAST_SECONDS, title="Not done")
+    gr.Warning(error_html(error), duration=TOAST_SECONDS)
 
 
 def guarded(handler: Callable[P, R]) -> Callable[P, R]:

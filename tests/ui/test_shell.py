@@ -223,14 +223,17 @@ def test_a_part_is_made_once_however_many_ask(settings: Settings) -> None:
     assert len({id(one) for one in found}) == 1
 
 
-def test_closing_ends_the_server(settings: Settings) -> None:
+def test_closing_ends_the_server_and_frees_its_port(settings: Settings) -> None:
     running = app.start_app(settings, port=0)
+    port = int(urlsplit(running.url).port or 0)
+    assert _get(running, "/")[0] == 200
     running.close()
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
             _get(running, "/")
         except OSError:
+            assert app.free_port(port) == port
             return
         time.sleep(0.1)
     raise AssertionError("the server still answers")
