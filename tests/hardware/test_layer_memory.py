@@ -38,7 +38,7 @@ class Case:
 CASES = [
     Case(), Case(dtype="bfloat16"), Case(dtype="bfloat16", padded=False),
     Case(dtype="bfloat16", attention="eager"), Case(lora=False), Case(dtype="bfloat16", lora=False),
-    Case(dropout=0.1), Case(targets=["q_proj", "v_proj"]), Case(dora=True, within=0.2),
+    Case(dropout=0.1), Case(targets=["q_proj", "v_proj"]), Case(dora=True, within=0.02),
     Case("qwen3", extra={"head_dim": 32}), Case("qwen3", "bfloat16", extra={"head_dim": 32}),
     Case("gemma3_text", extra={"head_dim": 32}),
     Case("gemma3_text", "bfloat16", lora=False, extra={"head_dim": 32}),
