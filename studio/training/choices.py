@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from studio.models.shape import ModelShape
 
 MOST_JOINED_TOKENS = 8192
-"""The attention mask of a joined row grows with its square: 8192 tokens take 64 MB."""
+"""Layers that need a mask of the whole row need its square: 8192 tokens take 64 MB."""
 
 _NUMBERS = {"bfloat16": "16-bit (bfloat16)", "float16": "16-bit (float16)",
             "float32": "32-bit"}

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from studio.training.attention import ROWS, register_row_attention
+
 if TYPE_CHECKING:
     import datasets
     import torch
@@ -19,27 +21,56 @@ _ALONE_TOLERANCE = 0.1
 """Of the logits' spread: what rounding in 16 bits may change when a row gets longer."""
 
 
-def keeps_examples_apart(model: Any) -> bool:
+def can_join_rows(model: Any) -> bool:
+    """True if `model` computes joined rows as if each example were alone; readies it for them.
+
+    On a CPU its attention is switched to the one that skips what examples must not see; on a GPU
+    a mask is cheaper than many small kernels.
+    """
+    base = model.get_base_model() if hasattr(model, "peft_config") else model
+    own = base.config._attn_implementation
+    alone = _measured(model, [_tokens(model)[0]])
+    if own == "sdpa" and base.device.type == "cpu":
+        register_row_attention()
+        base.set_attn_implementation(ROWS)
+        if keeps_examples_apart(model, alone):
+            return True
+        base.set_attn_implementation(own)
+    return keeps_examples_apart(model, alone)
+
+
+def keeps_examples_apart(model: Any, alone: torch.Tensor | None) -> bool:
     """True if an example's logits do not depend on its neighbours in a joined row.
 
     Two examples are joined behind two different neighbours: the logits must agree with each
-    other, and with those of the example alone. Three passes over a dozen tokens.
+    other, and with `alone`, those of the example by itself.
     """
-    import torch
-
-    vocabulary = model.get_input_embeddings().weight.shape[0]
-    numbers = torch.arange(1, 20) * 7919 % vocabulary
-    example, neighbour, other = numbers[:7], numbers[7:12], numbers[12:17]
-    try:
-        with measuring(model):
-            alone = _logits(model, [example])
-            joined = _logits(model, [neighbour, example])[-7:]
-            again = _logits(model, [other, example])[-7:]
-    except TypeError:  # an architecture that does not take the description of a joined row
+    example, neighbour, other = _tokens(model)
+    joined = _measured(model, [neighbour, example])
+    again = _measured(model, [other, example])
+    if alone is None or joined is None or again is None:
         return False
+    joined, again = joined[-len(example):], again[-len(example):]
     spread = alone.std().clamp(min=1e-6)
     same = float((joined - again).abs().max() / spread) < 1e-3
     return same and float((joined - alone).abs().max() / spread) < _ALONE_TOLERANCE
+
+
+def _tokens(model: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """An example of 7 tokens and two different neighbours of 5, from the model's vocabulary."""
+    import torch
+
+    numbers = torch.arange(1, 18) * 7919 % model.get_input_embeddings().weight.shape[0]
+    return numbers[:7], numbers[7:12], numbers[12:17]
+
+
+def _measured(model: Any, examples: list[torch.Tensor]) -> torch.Tensor | None:
+    """`_logits`, or None where the architecture does not take the description of a row."""
+    try:
+        with measuring(model):
+            return _logits(model, examples)
+    except TypeError:
+        return None
 
 
 @contextmanager

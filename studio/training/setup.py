@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from studio.device import Device
 from studio.recipe import Recipe
 from studio.training.choices import Precision, choose_checkpointing, choose_joined_rows
-from studio.training.rows import keeps_examples_apart, longest, pack
+from studio.training.rows import can_join_rows, longest, pack
 
 if TYPE_CHECKING:
     import datasets
@@ -57,7 +57,7 @@ def make_setup(
         recipe, base.shape, device, free_bytes=base.free_bytes, longest_tokens=longest_tokens)
     joined, why_joined = choose_joined_rows(
         recipe, device, longest_tokens, str(base.model.config._attn_implementation))
-    if joined and not keeps_examples_apart(base.model):
+    if joined and not can_join_rows(base.model):
         joined, why_joined = False, (
             "Examples are padded and never share a row: in this model they would see each other.")
     train = pack(data.train, recipe.data.max_length) if joined and recipe.data.packing \

@@ -10,12 +10,13 @@ import pytest
 
 from studio.device import Device
 from studio.recipe import Recipe
+from studio.training.attention import ROWS
 from studio.training.choices import (
     choose_checkpointing,
     choose_joined_rows,
     choose_precision,
 )
-from studio.training.rows import keeps_examples_apart, longest, measuring, pack
+from studio.training.rows import can_join_rows, longest, measuring, pack
 from studio.training.trainers import labelled_positions, only_positions
 
 CPU = Device("cpu", "CPU", "bfloat16", 16_000_000_000)
@@ -66,16 +67,48 @@ def _loss_and_gradient(model: Any, rows: list[dict[str, Any]], joined: bool) -> 
     return float(loss), torch.cat([p.grad.flatten() for p in model.parameters()])
 
 
-def test_joined_and_packed_rows_give_the_loss_and_the_gradient_of_padded_ones(model: Any) -> None:
+@pytest.mark.parametrize("attention", ["sdpa", ROWS, "eager"])
+def test_joined_and_packed_rows_give_the_loss_and_the_gradient_of_padded_ones(
+    model: Any, attention: str
+) -> None:
     import torch
 
     padded, gradient = _loss_and_gradient(model, _examples(), joined=False)
     packed_rows = list(pack(_dataset(), 20))
     assert len(packed_rows) == 2 and sum(len(row["seq_lengths"]) for row in packed_rows) == 4
+    assert can_join_rows(model) and model.config._attn_implementation == ROWS
+    model.set_attn_implementation(attention)
+    again, _ = _loss_and_gradient(model, _examples(), joined=False)
+    assert again == pytest.approx(padded, rel=1e-5)
     for rows in (_examples(), packed_rows):
         loss, other = _loss_and_gradient(model, rows, joined=True)
         assert loss == pytest.approx(padded, rel=1e-5)
         assert torch.allclose(other, gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_layers_with_a_window_see_no_further_in_a_joined_row() -> None:
+    import torch
+    from transformers import MistralConfig, MistralForCausalLM
+
+    torch.manual_seed(0)
+    windowed = MistralForCausalLM(MistralConfig(
+        vocab_size=320, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, sliding_window=3,
+    )).eval()
+    padded, gradient = _loss_and_gradient(windowed, _examples(), joined=False)
+    assert can_join_rows(windowed)
+    loss, other = _loss_and_gradient(windowed, _examples(), joined=True)
+    assert loss == pytest.approx(padded, rel=1e-5)
+    assert torch.allclose(other, gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_the_row_attention_still_generates(model: Any) -> None:
+    import torch
+
+    prompt = {"input_ids": torch.arange(5)[None], "attention_mask": torch.ones(1, 5).long()}
+    before = model.generate(**prompt, max_new_tokens=8, do_sample=False)
+    assert can_join_rows(model)
+    assert model.generate(**prompt, max_new_tokens=8, do_sample=False).tolist() == before.tolist()
 
 
 def test_the_loss_at_labelled_positions_is_the_model_s_own_loss(model: Any) -> None:
@@ -95,17 +128,13 @@ def test_a_batch_without_labels_still_has_a_position() -> None:
     assert int(kept.sum()) == 1 and tokens.tolist() == [[-100]]
 
 
-def test_a_model_that_masks_is_found_to_keep_examples_apart(model: Any) -> None:
-    assert keeps_examples_apart(model)
-    assert not model.training
-
-
-def test_a_model_that_ignores_the_row_s_positions_is_found_out(model: Any) -> None:
+def test_a_model_that_ignores_where_examples_begin_is_found_out(model: Any) -> None:
     forward = model.forward
-    model.forward = lambda input_ids, position_ids, **others: forward(input_ids=input_ids)
-    assert not keeps_examples_apart(model)
+    model.forward = lambda input_ids, **others: forward(input_ids=input_ids)
+    assert not can_join_rows(model)
+    assert model.config._attn_implementation == "sdpa"
     model.forward = lambda input_ids: forward(input_ids=input_ids)
-    assert not keeps_examples_apart(model)
+    assert not can_join_rows(model)
 
 
 def test_measuring_leaves_4bit_weights_trainable(tiny_model: Path) -> None:
