@@ -42,7 +42,7 @@ def start_program(home: Path) -> Program:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     process = subprocess.Popen(
         [sys.executable, "-m", "studio.cli", "serve", "--no-browser", "--offline", "--port",
-         "0", "--home", str(home)],
+         "17861", "--home", str(home)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8",
         env=environment,
     )
