@@ -60,7 +60,7 @@ class Writer:
     def order(self) -> Order:
         """A random order; customer, city, and day are missing now and then."""
         chance = self.rng.random
-        count = self.rng.choices([1, 2, 3], weights=[40, 42, 18])[0]
+        count = self.rng.choices([1, 2, 3], weights=[48, 40, 12])[0]
         names: dict[str, int] = {}
         while len(names) < count:
             names.setdefault(self._goods(), self._quantity())
@@ -69,7 +69,7 @@ class Writer:
             items=tuple(names.items()),
             city=None if chance() < 0.2 else self.pick(words.CITIES, words.UNSEEN_CITIES),
             day=None if chance() < 0.22 else self._day(),
-            urgent=chance() < 0.35,
+            urgent=chance() < 0.45,
         )
 
     def _goods(self) -> str:
@@ -129,7 +129,7 @@ class Writer:
     def _urgency(self, order: Order, register: str) -> list[str]:
         if order.urgent:
             return [self.pick(words.URGENT[register], words.UNSEEN_URGENT)]
-        return [self.pick(words.NOT_URGENT, [])] if self.rng.random() < 0.2 else []
+        return [self.pick(words.NOT_URGENT, [])] if self.rng.random() < 0.25 else []
 
     def _greeted(self, parts: list[str], order: Order, register: str, already: bool) -> list[str]:
         if register == "polite" and self.rng.random() < 0.6:
@@ -184,7 +184,7 @@ class Writer:
         return f"{self.rng.choice(words.NUMBERS[quantity](name))} {plural}"
 
     def _written_day(self, day: str | None) -> str | None:
-        if day in words.WEEKDAYS and self.rng.random() < 0.1:
+        if day in words.WEEKDAYS and self.rng.random() < 0.04:
             return day[:3]
         return day
 

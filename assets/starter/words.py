@@ -128,15 +128,14 @@ UNSEEN_LOOSE: dict[str, dict[str, list[str]]] = {
 URGENT = {
     "polite": ["it is urgent", "this is rather urgent", "please hurry",
                "as soon as possible please", "we need this very quickly",
-               "please treat this as urgent", "time is short"],
+               "please treat this as urgent"],
     "chat": ["asap", "its urgent!!", "hurry pls", "super urgent", "need it fast", "quick please!",
-             "really in a rush"],
-    "note": ["urgent", "URGENT!", "rush order", "top priority", "asap", "high priority", "express"],
+             "in a hurry"],
+    "note": ["urgent", "URGENT!", "rush order", "top priority", "asap", "high priority"],
     "form": ["Priority: high", "URGENT", "Urgent: yes", "Rush: yes"],
 }
 UNSEEN_URGENT = ["very urgent!", "please rush this", "urgent, please"]
-NOT_URGENT = ["no rush", "no hurry", "not urgent", "take your time", "there is no hurry at all",
-              "whenever it suits you"]
+NOT_URGENT = ["take your time", "whenever it suits you", "any time is fine"]
 
 ASIDES = [
     "the last delivery was perfect", "do you take cards?", "my account number is 4471",
