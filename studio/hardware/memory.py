@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.files import readable_bytes
 from studio.hardware import static_memory, step_memory
+from studio.hardware.layer_memory import layer_bytes
 from studio.hardware.parts import PartBytes, gone, part
 from studio.hardware.workload import Workload, workload_of
 
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
 
 GPU_SLACK_SHARE = 0.08
 """Of what comes and goes in a step: blocks that torch's allocator keeps without filling them."""
-CPU_SLACK_SHARE = 0.7
-"""Of the activations: on Linux the C library keeps what lies between them. Measured on a 135M model
-in float32: 1253 and 705 MB after a forward pass, without and with MALLOC_MMAP_THRESHOLD_=65536,
-where autograd's saved tensors add up to 703 MB."""
+CPU_SLACK_SHARE = 0.6
+"""Of all that the layers compute in a step, kept or computed again: on Linux the C library does not
+give freed blocks back. Measured 0.5 to 0.8 on a 135M model in float32, with and without
+checkpointing; nothing of it under MALLOC_MMAP_THRESHOLD_=65536."""
+CPU_RETURNED_BYTES = 32 * 2**20
+"""Blocks from here on it does give back (glibc's largest mmap threshold)."""
 COMFORTABLE_SHARE = 0.8
 _DOUBT = {"weights": 0.02, "adapter": 0.02, "gradients": 0.05, "optimizer": 0.05,
-          "activations": 0.15, "recomputation": 0.3, "logits": 0.2, "overhead": 0.3, "slack": 1.0}
+          "activations": 0.15, "recomputation": 0.3, "logits": 0.2, "overhead": 0.3, "slack": 0.5}
 """Share by which each part may be off, from comparison with published measurements."""
 
 
@@ -103,23 +106,25 @@ def estimate_workload(work: Workload, shape: ModelShape) -> Estimate:
               static_memory.optimizer(work)]
     moment, passing = max(_moments(work, shape), key=lambda found: _sum(found[1]))
     found = {piece.name: piece for piece in
-             [*steady, *passing, static_memory.overhead(work), _slack(work, passing)]}
+             [*steady, *passing, static_memory.overhead(work), _slack(work, shape, passing)]}
     parts = tuple(found[name] for name in _DOUBT)
     doubt = sum(piece.bytes * _DOUBT[piece.name] for piece in parts)
     total = _sum(parts)
     return Estimate(parts, moment, work.checkpointing, round(total - doubt), round(total + doubt))
 
 
-def _slack(work: Workload, passing: list[PartBytes]) -> PartBytes:
+def _slack(work: Workload, shape: ModelShape, passing: list[PartBytes]) -> PartBytes:
     """What the allocator holds beyond what is asked of it."""
-    if work.on_gpu:
-        share, base = GPU_SLACK_SHARE, _sum(passing)
-        what = "that come and go, kept by the allocator"
-    else:
-        share = CPU_SLACK_SHARE
-        base = sum(p.bytes for p in passing if p.name in ("activations", "recomputation"))
-        what = "of activations, gaps that the system's allocator keeps between them"
-    return part("slack", share * base, f"{share:.0%} of {readable_bytes(base)} {what}")
+    if work.device != "cpu":
+        return part("slack", GPU_SLACK_SHARE * _sum(passing),
+                    f"{GPU_SLACK_SHARE:.0%} of {readable_bytes(_sum(passing))} that come and go, "
+                    "kept by the allocator")
+    if work.tokens * shape.hidden * work.activation_bytes >= CPU_RETURNED_BYTES:
+        return part("slack", 0, "The system takes back blocks as large as these")
+    churn = work.tokens * shape.layers * layer_bytes(work, shape).kept
+    return part("slack", CPU_SLACK_SHARE * churn,
+                f"{CPU_SLACK_SHARE:.0%} of {readable_bytes(churn)} that all layers compute in a "
+                "step, gaps that the system's allocator does not give back")
 
 
 Moment = tuple[str, list[PartBytes]]

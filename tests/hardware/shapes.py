@@ -32,6 +32,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "model_type": "qwen2", "hidden_size": 5120, "intermediate_size": 13696,
         "num_hidden_layers": 40, "num_attention_heads": 40, "num_key_value_heads": 40,
         "vocab_size": 152064, "tie_word_embeddings": False},
+    "starter": {
+        "model_type": "llama", "hidden_size": 576, "intermediate_size": 1536,
+        "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3,
+        "vocab_size": 49152, "tie_word_embeddings": True},
     "small-llama": {
         "model_type": "llama", "hidden_size": 256, "intermediate_size": 704,
         "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 2,

@@ -137,6 +137,33 @@ def test_examples_joined_in_one_row_pay_for_a_wider_mask() -> None:
     assert part(joined, "activations").bytes > 8 * part(alone, "activations").bytes
 
 
+MEASURED_ON_A_CPU = [
+    # batch, length, checkpointing, every weight; peak resident bytes of two steps of TRL 1.16,
+    # SmolLM2-135M's shape in float32, torch 2.13, glibc, every token carrying loss
+    (2, 256, False, False, 2_944_000_000),
+    (4, 256, False, False, 4_869_000_000),
+    (4, 512, True, False, 5_536_000_000),
+    (2, 256, False, True, 3_771_000_000),
+]
+
+
+@pytest.mark.parametrize(("batch", "length", "checkpointing", "full", "peak"), MEASURED_ON_A_CPU)
+def test_runs_measured_on_a_processor_are_met_within_a_tenth(
+    batch: int, length: int, checkpointing: bool, full: bool, peak: int
+) -> None:
+    found = need({
+        "training.batch_size": batch, "data.max_length": length, "data.loss_on": "all",
+        "training.gradient_checkpointing": checkpointing, "training.gradient_accumulation": 1,
+        "adapter.method": "none" if full else "lora",
+    }, CPU, "starter")
+    assert found.total_bytes == pytest.approx(peak, rel=0.1)
+
+
+def test_the_system_takes_large_blocks_back_and_keeps_small_ones() -> None:
+    assert part(need({"data.max_length": 4096}, CPU), "slack").bytes == 0
+    assert part(need({"data.max_length": 256}, CPU), "slack").bytes > 0
+
+
 def test_the_verdict_is_a_sentence_from_comfortable_to_impossible() -> None:
     found = need()
     words = [verdict(found, round(found.high_bytes * share)).split(":")[0]
