@@ -120,7 +120,7 @@ def wire(header: Header, studio: Studio, shared: Shared) -> None:
         page = view(watch.pulse())
         return (gr.skip(), gr.skip()) if page == last else (page, page)
 
-    shared.timer.tick(refresh, shown, [header.line, shown], **QUIET)
+    shared.ticks.add(refresh, [shown], [header.line, shown])
     shared.demo.load(refresh, shown, [header.line, shown], **QUIET)
     header.theme_button.click(None, js=TOGGLE_THEME, api_visibility="private")
 

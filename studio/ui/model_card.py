@@ -14,7 +14,7 @@ import gradio as gr
 from studio.models.catalogue import catalogue
 from studio.ui import markup
 from studio.ui.guard import guarded
-from studio.ui.shared import PRIVATE, QUIET, Shared, recipe_of
+from studio.ui.shared import PRIVATE, Shared, recipe_of
 from studio.ui.widgets import build_fields, keys_of
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _wire(studio: Studio, shared: Shared, status: gr.HTML, fetch: gr.Button) -> 
             return gr.skip(), gr.skip()
         return task_view(task), task.version
 
-    shared.timer.tick(follow, seen, [status, seen], **QUIET)
+    shared.ticks.add(follow, [seen], [status, seen])
     shared.when_complete(lambda: fetch.click(
         start, inputs_kwargs=shared.form(), outputs=[status, fetch], show_progress="hidden",
         **PRIVATE))

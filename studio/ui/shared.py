@@ -1,4 +1,4 @@
-"""What the panels of one page share: the components of the recipe, the timer, the run selector.
+"""What the panels of one page share: the components of the recipe, the ticks, the run selector.
 
 There is one recipe on the page. Every field of it is one component, built by the panel it belongs
 to and known here by its dotted key. Whatever shows a consequence of the recipe (memory, trainable
@@ -15,6 +15,7 @@ import gradio as gr
 from gradio.components import Component
 
 from studio.recipe import Recipe, form_from_recipe, recipe_from_form
+from studio.ui.ticks import Ticks
 
 if TYPE_CHECKING:
     from studio.ui.reading import Reading
@@ -23,6 +24,10 @@ QUIET: dict[str, Any] = {
     "api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None,
 }
 """Event options of cheap readers: no spinner, no queue between browser tabs."""
+
+DIRECT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+"""Event options of what comes very often: answered in the request itself, past gradio's queue and
+its bookkeeping, at half the cost. No toasts from there, they need the queue."""
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 """Event options of everything else."""
@@ -33,11 +38,11 @@ class Shared:
     """Components by role. Panels are built in tab order and add their own fields."""
 
     demo: gr.Blocks
-    timer: gr.Timer
     tabs: gr.Tabs
     fields: dict[str, Component] = field(default_factory=dict)
     mirrors: list[tuple[str, Component]] = field(default_factory=list)
     """Second sliders of a field, on another tab; never read, always moved along."""
+    ticks: Ticks = field(default_factory=Ticks)
     run_selector: gr.Dropdown | None = None
     readouts: list[tuple[Component, Callable[[Reading], Any]]] = field(default_factory=list)
     read: Callable[..., list[Any]] | None = None
@@ -82,7 +87,8 @@ class Shared:
         Call inside `when_complete`, with what `button.click(...)` returned.
         """
         return dependency.then(self.read, inputs_kwargs=self.form(),
-                               outputs=[component for component, _ in self.readouts], **QUIET)
+                               outputs=[component for component, _ in self.readouts],
+                               trigger_mode="always_last", **DIRECT)
 
 
 def recipe_of(form: dict[str, Any]) -> Recipe:

@@ -143,7 +143,7 @@ def test_an_empty_prompt_is_a_sentence(studio: Studio, tiny_model: Path):
 
 def test_the_panel_builds_with_private_events(studio: Studio):
     with gr.Blocks() as demo:
-        shared = Shared(demo, gr.Timer(2), gr.Tabs())
+        shared = Shared(demo, gr.Tabs())
         chat.build(studio, shared)
         shared.complete()
     assert {event["api_visibility"] for event in demo.config["dependencies"]} == {"private"}

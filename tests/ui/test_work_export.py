@@ -118,7 +118,7 @@ def test_a_merge_runs_on_without_its_page_and_every_page_sees_it(
 
 def test_the_panel_builds_with_private_events(studio: Studio):
     with gr.Blocks() as demo:
-        shared = Shared(demo, gr.Timer(2), gr.Tabs())
+        shared = Shared(demo, gr.Tabs())
         export.build(studio, shared)
         shared.complete()
     assert {event["api_visibility"] for event in demo.config["dependencies"]} == {"private"}

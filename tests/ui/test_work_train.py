@@ -141,7 +141,7 @@ def test_training_from_the_studio_shows_its_curve_and_refuses_a_second(
 
 def test_the_panel_builds_with_private_events_and_a_field_for_every_setting(studio: Studio):
     with gr.Blocks() as demo:
-        shared = Shared(demo, gr.Timer(2), gr.Tabs())
+        shared = Shared(demo, gr.Tabs())
         train.build(studio, shared)
         shared.complete()
     assert {"training.epochs", "training.seed"} <= set(shared.fields)

@@ -181,7 +181,7 @@ def _wire_choices(studio: Studio, shared: Shared, parts: dict[str, Any]) -> None
     def with_whole_form() -> None:
         form = {"seen": seen, "base": parts["base"], "runs": parts["runs"],
                 **_model_fields(shared)}
-        shared.timer.tick(refresh, inputs_kwargs=form, outputs=shown, **QUIET)
+        shared.ticks.add(refresh, outputs=shown, named=form)
         shared.demo.load(refresh, inputs_kwargs=form, outputs=shown, **QUIET)
         parts["base"].input(refresh, inputs_kwargs=form, outputs=shown, **QUIET)
 

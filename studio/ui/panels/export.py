@@ -101,7 +101,7 @@ def _wire(studio: Studio, shared: Shared, parts: dict[str, Any]) -> None:
         start_gguf(studio, model, outtype)
         return refresh(run, seen)
 
-    shared.timer.tick(refresh, chosen, shown, **QUIET)
+    shared.ticks.add(refresh, chosen, shown)
     shared.demo.load(refresh, chosen, shown, **QUIET)
     parts["merge"].click(guarded(merge), [parts["run"], parts["name"], seen],
                          [parts["name"], *shown], **PRIVATE)

@@ -87,7 +87,7 @@ def _wire(
     shown = [views["verdict"], views["parts"]]
     shared.demo.load(look, None, shown, **QUIET)
     shared.demo.load(check, None, views["checks"], **QUIET)
-    shared.timer.tick(watch, seen, [live, seen], **QUIET)
+    shared.ticks.add(watch, [seen], [live, seen])
     again.click(look, None, shown, show_progress="hidden", **PRIVATE).then(
         check_again, None, views["checks"], show_progress="minimal", **PRIVATE)
 

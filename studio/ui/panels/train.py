@@ -133,7 +133,7 @@ def _wire(
         run = run_to_show(studio, chosen)
         return shared.updates_for(run.recipe) if run else [gr.skip()] * len(shared.ordered())
 
-    shared.timer.tick(refresh, [chosen, seen], shown, **QUIET)
+    shared.ticks.add(refresh, [chosen, seen], shown)
     shared.demo.load(refresh, [chosen, seen], shown, **QUIET)
     controls["stop"].click(guarded(stop_run), [chosen], shown, **QUIET)
     views["resume"].click(guarded(resume_run), [chosen], shown, **PRIVATE)
