@@ -130,8 +130,8 @@ def estimate(recipe: RecipeFile, changes: Changes = None, home: Home = None,
         chosen = read_recipe(recipe, changes)
         device = pick_device()
         shape = _shape(chosen, settings)
-        needed = estimate_memory(chosen, shape, device)
-        return needed.to_dict(free_device_bytes(device))
+        free = free_device_bytes(device)
+        return estimate_memory(chosen, shape, device, free_bytes=free).to_dict(free)
 
     report(as_json, work, _show_estimate)
 

@@ -32,7 +32,7 @@ CPU_RETURNED_BYTES = 32 * 2**20
 COMFORTABLE_SHARE = 0.8
 _DOUBT = {"weights": 0.02, "adapter": 0.02, "gradients": 0.05, "optimizer": 0.05,
           "activations": 0.15, "recomputation": 0.3, "logits": 0.2, "overhead": 0.3, "slack": 0.5}
-"""Share by which each part may be off, from comparison with published measurements."""
+"""Share by which each part may be off: a judgement, widest where least was measured."""
 
 
 @dataclass(frozen=True)
