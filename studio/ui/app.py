@@ -6,8 +6,6 @@ run history, open endpoints) is switched off by name.
 
 from __future__ import annotations
 
-import socket
-import sys
 import threading
 import webbrowser
 from collections.abc import Callable
@@ -19,6 +17,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from studio.bootstrap.ports import HOST, next_free_port
 from studio.settings import Settings, prepare_environment
 from studio.ui import header, plan, theme
 from studio.ui.panels import chat, dataset, export, hardware, lora, train
@@ -26,10 +25,8 @@ from studio.ui.reading import read
 from studio.ui.shared import DIRECT, Shared
 from studio.ui.studio import Studio
 
-HOST = "127.0.0.1"
 ALLOWED_HOSTS = [HOST, "localhost"]
 TICK_SECONDS = 2.0
-PORTS_TRIED = 20
 QUEUE_POLL_SECONDS = 0.02
 PANELS = (
     ("hardware", "Hardware", hardware), ("dataset", "Dataset", dataset), ("lora", "LoRA", lora),
@@ -103,9 +100,9 @@ def start_app(settings: Settings, *, port: int, studio: Studio | None = None) ->
     demo = build_app(studio)
     demo.queue(default_concurrency_limit=4)
     _, url, _ = demo.launch(
-        server_name=HOST, server_port=free_port(port), prevent_thread_lock=True, inbrowser=False,
-        share=False, quiet=True, show_error=False, footer_links=[], run_history=False,
-        enable_monitoring=False, mcp_server=False, ssr_mode=False, pwa=False,
+        server_name=HOST, server_port=next_free_port(port)[0], prevent_thread_lock=True,
+        inbrowser=False, share=False, quiet=True, show_error=False, footer_links=[],
+        run_history=False, enable_monitoring=False, mcp_server=False, ssr_mode=False, pwa=False,
         max_file_size="4gb", allowed_paths=[], theme=theme.StudioTheme(),
         css_paths=[ASSETS / "studio.css", ASSETS / "work.css"], js=theme.RESTORE_THEME,
         favicon_path=ASSETS / "icon.svg",
@@ -138,22 +135,3 @@ def serve(
         pass
     finally:
         running.close()
-
-
-def free_port(wanted: int) -> int:
-    """`wanted`, or the next port after it that nothing listens on; 0 takes any.
-
-    When a whole row of ports is taken, the last one is tried and the server says so.
-    """
-    for port in range(wanted, wanted + PORTS_TRIED):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            if sys.platform != "win32":
-                # Else a studio that was closed a moment ago still counts as listening. On
-                # Windows the same option would take a port that another program listens on.
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    return wanted + PORTS_TRIED
