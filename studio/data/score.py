@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studio.data.json_files import parse_json
-
 
 @dataclass(frozen=True)
 class Score:
@@ -30,8 +28,8 @@ class Score:
 def score_json(answers: Sequence[str], expected: Sequence[str]) -> Score:
     """Compare answers with the expected texts, one by one.
 
-    An answer is valid if the whole of it is one JSON object, and exact if the object equals the
-    expected one; the order of keys and the spaces do not count, everything else does.
+    An answer is valid if the whole of it is one JSON object with no key given twice, and
+    exact if the object equals the expected one; the order of keys and the spaces do not count, everything else does.
     """
     if len(answers) != len(expected):
         raise ValueError(f"{len(answers)} answers for {len(expected)} expected texts")
@@ -46,11 +44,21 @@ def _canonical(text: str) -> str | None:
 
     Compared as text, because Python takes 1, 1.0 and true for equal.
     """
-    value: Any
     try:
-        value, constants = parse_json(text)
+        value = json.loads(text, parse_constant=_refuse, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError):
         return None
-    if constants or not isinstance(value, dict):
+    if not isinstance(value, dict):
         return None
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A key that is given twice leaves open which value is meant."""
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a key is given twice")
+    return dict(pairs)

@@ -76,7 +76,8 @@ def test_the_orders_are_varied_and_the_held_out_ones_say_new_things():
 def test_the_score_counts_valid_and_exact_answers():
     right = '{"a": 1, "b": [true]}'
     answers = [right, ' {"b":[true],"a":1}\n', '{"a": 1, "b": [1]}', '{"a": 1.0, "b": [true]}',
-               "Here: {}", "[1]", "", '{"a": NaN}', f"{right} {right}"]
-    assert score_json(answers, [right] * 9) == Score(total=9, valid_json=4, exact=2)
+               "Here: {}", "[1]", "", '{"a": NaN}', f"{right} {right}",
+               '{"a": 1, "a": 1, "b": [true]}']
+    assert score_json(answers, [right] * 10) == Score(total=10, valid_json=4, exact=2)
     assert score_json([], []).exact_percent == 0
     assert score_json([right], [right]).exact_percent == 100
