@@ -29,7 +29,8 @@ def score_json(answers: Sequence[str], expected: Sequence[str]) -> Score:
     """Compare answers with the expected texts, one by one.
 
     An answer is valid if the whole of it is one JSON object with no key given twice, and
-    exact if the object equals the expected one; the order of keys and the spaces do not count, everything else does.
+    exact if the object equals the expected one; the order of keys and the spaces do
+    not count, everything else does.
     """
     if len(answers) != len(expected):
         raise ValueError(f"{len(answers)} answers for {len(expected)} expected texts")
