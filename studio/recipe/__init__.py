@@ -3,9 +3,9 @@
 Forms, the command line, YAML files, and exported scripts are made from these fields.
 """
 
-from studio.recipe.fields import Adapter, Data, Model, Recipe, Training
+from studio.recipe.fields import Adapter, Data, Model, Recipe, Training, parse_recipe
 from studio.recipe.form import FormField, form_fields, form_from_recipe, recipe_from_form
-from studio.recipe.yaml_io import load_recipe, parse_recipe, recipe_to_yaml, save_recipe
+from studio.recipe.yaml_io import load_recipe, recipe_to_yaml, save_recipe
 
 __all__ = [
     "Adapter",

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from studio.errors import RecipeError
+from studio.recipe.report import recipe_error
 
 DataFormat = Literal["auto", "alpaca", "prompt_completion", "messages", "sharegpt", "text"]
 STARTER = "starter"
@@ -250,8 +260,6 @@ class Recipe(Part):
 
         Raises RecipeError naming every unknown key and value that is not allowed.
         """
-        from studio.recipe.yaml_io import parse_recipe
-
         tree = self.model_dump(mode="json")
         for dotted, value in values.items():
             section, _, name = dotted.partition(".")
@@ -260,3 +268,20 @@ class Recipe(Part):
             else:
                 tree[dotted] = value
         return parse_recipe(tree)
+
+
+def parse_recipe(tree: Any) -> Recipe:
+    """A recipe from plain data (what YAML or a form gives). Raises RecipeError."""
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise RecipeError(
+            f"A recipe is a map with the keys {', '.join(Recipe.model_fields)}, "
+            f"but this is a {type(tree).__name__}.",
+            "Start from a recipe.yaml that a run has left in its folder.",
+        )
+    groups = {name: {} if tree.get(name, 0) is None else value for name, value in tree.items()}
+    try:
+        return Recipe.model_validate(groups)
+    except ValidationError as error:
+        raise recipe_error(error, Recipe) from None

@@ -14,8 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from studio.errors import RecipeError
-from studio.recipe.fields import Recipe
-from studio.recipe.yaml_io import parse_recipe
+from studio.recipe.fields import Recipe, parse_recipe
 
 Kind = Literal["choice", "switch", "whole", "number", "text", "names", "map"]
 

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from studio.errors import RecipeError
 from studio.files import write_text_safely
-from studio.recipe.fields import Recipe
-from studio.recipe.report import recipe_error
+from studio.recipe.fields import Recipe, parse_recipe
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -30,23 +28,6 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
-
-
-def parse_recipe(tree: Any) -> Recipe:
-    """A recipe from plain data (what YAML or a form gives). Raises RecipeError."""
-    if tree is None:
-        tree = {}
-    if not isinstance(tree, dict):
-        raise RecipeError(
-            f"A recipe is a map with the keys {', '.join(Recipe.model_fields)}, "
-            f"but this is a {type(tree).__name__}.",
-            "Start from a recipe.yaml that a run has left in its folder.",
-        )
-    groups = {name: {} if tree.get(name, 0) is None else value for name, value in tree.items()}
-    try:
-        return Recipe.model_validate(groups)
-    except ValidationError as error:
-        raise recipe_error(error, Recipe) from None
 
 
 def parse_yaml(text: str, origin: str = "the recipe") -> Recipe:
