@@ -6,6 +6,7 @@ nothing; `studio/cli/demo.py` does.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -52,18 +53,23 @@ class DemoReport:
 
 @dataclass
 class Demo:
-    """One pass through the studio. `follow` watches a run until it ends."""
+    """One pass through the studio. `follow` watches a run until it ends.
+
+    `max_steps` 0 trains as long as the starter recipe says.
+    """
 
     settings: Settings
     progress: Progress
     follow: Callable[[JobRunner, Run], Any]
-    max_steps: int = 100
+    max_steps: int = 0
     outtype: str = "q8_0"
     report: DemoReport = field(default_factory=DemoReport)
 
     def run(self) -> DemoReport:
         """All steps in order. Raises StudioError where one fails; finished files stay."""
-        recipe = starter_recipe().with_values({"training.max_steps": self.max_steps})
+        recipe = starter_recipe()
+        if self.max_steps:
+            recipe = recipe.with_values({"training.max_steps": self.max_steps})
         self._timed("prepare the starter model", lambda: self._prepare(recipe))
         self._timed("inspect the data", lambda: self._inspect(recipe))
         self._timed("estimate memory", lambda: self._estimate(recipe))
@@ -126,6 +132,7 @@ class Demo:
             "training steps": story.step, "first loss": story.points[0].loss,
             "last loss": story.points[-1].loss, "training seconds": story.elapsed_seconds,
             "tokens per second": story.tokens_per_second,
+            "measured memory bytes": peak_memory_bytes(run),
         })
         if story.evals:
             self.report.measured["held-out loss"] = story.evals[-1][1]
@@ -178,6 +185,14 @@ class Demo:
         self.report.answers["llama.cpp"] = answer
         same = answer.strip() == self.report.answers["tuned"].strip()
         self.report.measured["llama.cpp answers as the tuned model"] = same
+
+
+def peak_memory_bytes(run: Run) -> int:
+    """The highest reading of a run's telemetry: of the GPU where there is one, else of this
+    program."""
+    lines = (run.path / "telemetry.jsonl").read_text(encoding="utf-8").splitlines()
+    samples = [json.loads(line) for line in lines]
+    return max((sample["gpu_used_bytes"] or sample["rss_bytes"] for sample in samples), default=0)
 
 
 def held_out_questions(settings: Settings) -> tuple[list[list[Message]], list[str]]:

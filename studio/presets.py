@@ -58,6 +58,6 @@ def apply_preset(name: str, recipe: Recipe) -> Recipe:
 def starter_recipe() -> Recipe:
     """What the studio opens with: the starter model on the starter data, a few minutes on a CPU."""
     return Recipe().with_values({
-        "data.max_length": 256, "training.batch_size": 8, "training.gradient_accumulation": 1,
-        "training.learning_rate": 1e-3, "training.max_steps": 100, "training.save_steps": 50,
+        "data.max_length": 256, "training.batch_size": 4, "training.gradient_accumulation": 1,
+        "training.learning_rate": 1e-3, "training.max_steps": 110, "training.save_steps": 50,
     })

@@ -14,11 +14,12 @@ from studio.demo import Demo
 from studio.files import readable_bytes
 
 verbs = typer.Typer()
-Steps = Annotated[int, typer.Option("--steps", min=1, help="Optimizer steps to train.")]
+Steps = Annotated[int, typer.Option("--steps", min=0, help="Optimizer steps to train. 0: as "
+                                    "many as the starter recipe says.")]
 
 
 @verbs.command()
-def demo(steps: Steps = 100, home: Home = None, offline: Offline = False,
+def demo(steps: Steps = 0, home: Home = None, offline: Offline = False,
          as_json: AsJson = False) -> None:
     """Do the whole job once: data, memory, training, score, chat, merge, GGUF, llama.cpp."""
     settings = open_settings(home, offline)
