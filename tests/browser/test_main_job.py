@@ -105,8 +105,7 @@ def test_the_main_job_by_clicking(
         page.locator(f"#chat-{box} input[type=number]").fill(value)
     page.locator("#chat-prompt textarea").fill("What is the capital of France?")
     page.locator("#chat-send").click()
-    said = wait_for_text(page, "#chat-board", "base.*orders.*tokens/s.*tokens/s")
-    assert "Paris" in said
+    wait_for_text(page, "#chat-board", "base.*Paris.*orders.*tokens/s")
 
     show_tab(page, "Export")
     page.locator("#export-run input").click()

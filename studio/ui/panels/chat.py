@@ -44,8 +44,8 @@ def build(studio: Studio, shared: Shared) -> None:
     with gr.Group(elem_classes="card"):
         board = gr.HTML(board_view(Conversation()), elem_id="chat-board", js_on_load=COPY_SCRIPT)
         prompt = gr.Textbox(
-            label="Prompt", lines=2, max_lines=10, elem_id="chat-prompt", autofocus=False,
-            placeholder="Write here. Shift + Enter sends.",
+            label="Prompt", lines=1, max_lines=10, elem_id="chat-prompt", autofocus=False,
+            placeholder="Write here. Enter sends, Shift + Enter begins a new line.",
         )
         with gr.Row():
             send = gr.Button("Send", variant="primary", scale=3, min_width=90,
