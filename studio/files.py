@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from studio.errors import DiskError
 
 PARTIAL = ".partial-"
 """Prefix of names that are still being written; a leftover one may be deleted."""
+
+LEFTOVER_SECONDS = 3600
 
 _WINDOWS_RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)),
                      *(f"lpt{n}" for n in range(1, 10))}
@@ -77,6 +80,22 @@ def sync_tree(folder: Path) -> None:
         if path.is_file():
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what interrupted work left half-written in `folder`, once nobody writes it.
+
+    That is when nothing in it changed for an hour: another studio may be at work.
+    """
+    for path in folder.glob(f"{PARTIAL}*"):
+        inside = path.rglob("*") if path.is_dir() else ()
+        newest = max(found.lstat().st_mtime for found in [path, *inside])
+        if time.time() - newest < LEFTOVER_SECONDS:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _beside(path: Path) -> Path:

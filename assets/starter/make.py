@@ -21,7 +21,7 @@ import words
 SEED = 20_26
 TRAIN_EXAMPLES = 720
 HELD_OUT_EXAMPLES = 60
-INSTRUCTION = "Turn this order into JSON with customer, items, city, day, urgent."
+INSTRUCTION = "Turn this order into JSON with customer, items, city, day."
 LONGEST_ORDER_CHARACTERS = 260
 
 _VALUE = re.compile("\x01(.*?)\x02", re.DOTALL)
@@ -36,12 +36,11 @@ class Order:
     items: tuple[tuple[str, int], ...]
     city: str | None
     day: str | None
-    urgent: bool
 
     def as_json(self) -> str:
         items = [{"name": name, "quantity": quantity} for name, quantity in self.items]
         return json.dumps({"customer": self.customer, "items": items, "city": self.city,
-                           "day": self.day, "urgent": self.urgent}, ensure_ascii=False)
+                           "day": self.day}, ensure_ascii=False)
 
 
 class Writer:
@@ -69,7 +68,6 @@ class Writer:
             items=tuple(names.items()),
             city=None if chance() < 0.2 else self.pick(words.CITIES, words.UNSEEN_CITIES),
             day=None if chance() < 0.22 else self._day(),
-            urgent=chance() < 0.45,
         )
 
     def _goods(self) -> str:
@@ -104,7 +102,7 @@ class Writer:
         open_slots = [slot for slot in said if f"{{{slot}}}" not in main]
         loose = [self.pick(words.LOOSE[register][slot], words.UNSEEN_LOOSE[register].get(slot, []))
                  for slot in open_slots]
-        loose += self._urgency(order, register)
+        loose += self._urgency(register)
         if self.rng.random() < 0.4:
             loose.append(self.pick(words.ASIDES, words.UNSEEN_ASIDES))
         self.rng.shuffle(loose)
@@ -126,10 +124,12 @@ class Writer:
         rare = [text for text in unseen if set(re.findall(r"{(\w+)}", text)) <= set(said)]
         return self.pick(fits, rare, share=0.45)
 
-    def _urgency(self, order: Order, register: str) -> list[str]:
-        if order.urgent:
+    def _urgency(self, register: str) -> list[str]:
+        """Haste or patience, which the answer does not ask for: to be left out."""
+        chance = self.rng.random()
+        if chance < 0.2:
             return [self.pick(words.URGENT[register], words.UNSEEN_URGENT)]
-        return [self.pick(words.NOT_URGENT, [])] if self.rng.random() < 0.25 else []
+        return [self.pick(words.NOT_URGENT, [])] if chance < 0.35 else []
 
     def _greeted(self, parts: list[str], order: Order, register: str, already: bool) -> list[str]:
         if register == "polite" and self.rng.random() < 0.6:
@@ -157,7 +157,7 @@ class Writer:
         lines = [f"{label}: \x01{said[slot]}\x02" if slot in said else f"{label}: -"
                  for slot, label in labels.items() if slot in said or self.rng.random() < 0.4]
         self.rng.shuffle(lines)
-        if order.urgent:
+        if self.rng.random() < 0.2:
             lines.insert(self.rng.randint(0, len(lines)),
                          self.pick(words.URGENT["form"], words.UNSEEN_URGENT))
         return self.rng.choice(["\n", " / ", "; ", " | "]).join(lines)

