@@ -68,7 +68,7 @@ def test_the_list_marks_the_run_that_is_shown():
 def test_the_summary_names_what_will_run():
     page = summary_view(Reading(recipe=starter_recipe()))
     for expected in ("Starter data, 5% held out", "LoRA rank 16 on all linear layers",
-                     "4 examples a step", "100 steps"):
+                     "4 examples a step", "110 steps"):
         assert expected in page
 
 
