@@ -104,6 +104,7 @@ def test_a_file_that_is_no_gguf_is_a_sentence(tmp_path: Path) -> None:
 def test_the_starter_in_llama_cpp_knows_the_capital_of_france(
     starter_model: Path, settings: Settings
 ) -> None:
-    gguf = write_gguf(starter_model, settings.exports / "starter-q8_0.gguf", "q8_0", settings)
+    # Not q8_0: this small model's first two candidates lie so close that its rounding swaps them.
+    gguf = write_gguf(starter_model, settings.exports / "starter-bf16.gguf", "bf16", settings)
     question = [{"role": "user", "content": "What is the capital of France?"}]
     assert "Paris" in ask_gguf(gguf, question, 16)
