@@ -63,6 +63,7 @@ class Demo:
     follow: Callable[[JobRunner, Run], Any]
     max_steps: int = 0
     outtype: str = "q8_0"
+    question: list[Message] = field(default_factory=list)
     report: DemoReport = field(default_factory=DemoReport)
 
     def run(self) -> DemoReport:
@@ -162,7 +163,7 @@ class Demo:
         sampling = Sampling(temperature=0, max_new_tokens=ANSWER_TOKENS)
         for texts in session.answer({"base": question, "tuned": question}, sampling):
             self.report.answers.update(texts)
-        self.question_messages = question
+        self.question = question
         self.report.question = question[-1]["content"]
 
     def _merge(self, run: Run) -> Path:
@@ -181,7 +182,7 @@ class Demo:
 
     def _ask(self, gguf: Path) -> None:
         self.progress(Step("Asking llama.cpp"))
-        answer = ask_gguf(gguf, self.question_messages, ANSWER_TOKENS)
+        answer = ask_gguf(gguf, self.question, ANSWER_TOKENS)
         self.report.answers["llama.cpp"] = answer
         same = answer.strip() == self.report.answers["tuned"].strip()
         self.report.measured["llama.cpp answers as the tuned model"] = same

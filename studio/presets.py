@@ -5,12 +5,10 @@ A preset changes only the fields it names; model and data stay as they are.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from studio.errors import RecipeError
 from studio.recipe import Recipe
-
-PresetName = Literal["low memory", "balanced", "best quality"]
 
 _SFT: dict[str, dict[str, Any]] = {
     "low memory": {

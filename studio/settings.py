@@ -23,7 +23,6 @@ class Settings:
 
     home: Path
     offline: bool = False
-    port: int = DEFAULT_PORT
     hub_token: str | None = None
 
     @property
@@ -65,7 +64,6 @@ def load_settings(
     home: str | Path | None = None,
     *,
     offline: bool | None = None,
-    port: int | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Settings:
     """Settings from arguments first, then the environment, then defaults."""
@@ -74,7 +72,7 @@ def load_settings(
     if offline is None:
         offline = _is_on(env.get(OFFLINE_VARIABLE)) or _is_on(env.get("HF_HUB_OFFLINE"))
     token = env.get("HF_TOKEN") or env.get("HUGGING_FACE_HUB_TOKEN") or None
-    return Settings(home=chosen, offline=offline, port=port or DEFAULT_PORT, hub_token=token)
+    return Settings(home=chosen, offline=offline, hub_token=token)
 
 
 def prepare_environment(settings: Settings) -> None:

@@ -39,9 +39,9 @@ Changes = Annotated[
 ]
 
 
-def open_settings(home: Path | None, offline: bool = False, port: int | None = None) -> Settings:
+def open_settings(home: Path | None, offline: bool = False) -> Settings:
     """Settings of this call, with the libraries' switches set before any of them is imported."""
-    settings = load_settings(home, offline=offline or None, port=port)
+    settings = load_settings(home, offline=offline or None)
     prepare_environment(settings)
     return settings
 

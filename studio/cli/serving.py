@@ -24,7 +24,7 @@ def serve(
     no_browser: NoBrowser = False,
 ) -> None:
     """Open the studio in the browser."""
-    settings = open_settings(home, offline, port)
+    settings = open_settings(home, offline)
     port, moved = next_free_port(port)
     if moved:
         console.print(moved)

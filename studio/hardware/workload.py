@@ -21,7 +21,8 @@ DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 LABELLED_SHARE = 0.5
 """Of the tokens, where only the answers are learned from; a prompt is about as long as it."""
 MOST_JOINED_TOKENS = 8192
-"""Up to here the processor computes a micro-batch as one row without padding."""
+"""Up to here the processor computes a micro-batch as one row without padding; layers that need a
+mask of the whole row need its square."""
 
 Attention = Literal["eager", "sdpa", "flash_attention_2"]
 

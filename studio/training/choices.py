@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 from studio.device import Device
 from studio.errors import RecipeError
 from studio.files import readable_bytes
+from studio.hardware.workload import MOST_JOINED_TOKENS
 from studio.recipe import Recipe
 
 if TYPE_CHECKING:
     from studio.models.shape import ModelShape
-
-MOST_JOINED_TOKENS = 8192
-"""Layers that need a mask of the whole row need its square: 8192 tokens take 64 MB."""
 
 _NUMBERS = {"bfloat16": "16-bit (bfloat16)", "float16": "16-bit (float16)",
             "float32": "32-bit"}

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from studio.data.report import Inspection
 
 KEPT_LOOKS = 4
-FIRST_ROWS = 200
-"""So many records are shown before a large file is read to its end."""
 
 
 @dataclass(frozen=True)

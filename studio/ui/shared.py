@@ -43,7 +43,6 @@ class Shared:
     mirrors: list[tuple[str, Component]] = field(default_factory=list)
     """Second sliders of a field, on another tab; never read, always moved along."""
     ticks: Ticks = field(default_factory=Ticks)
-    run_selector: gr.Dropdown | None = None
     readouts: list[tuple[Component, Callable[[Reading], Any]]] = field(default_factory=list)
     read: Callable[..., list[Any]] | None = None
     _later: list[Callable[[], None]] = field(default_factory=list)
