@@ -89,7 +89,8 @@ def _options(model: recipe.Model, folder: ModelFolder, device: Device) -> dict[s
 
 
 def quantization_config(model: recipe.Model, device: Device) -> Any:
-    """bitsandbytes settings: 4bit is NF4 with double quantization (QLoRA, arXiv:2305.14314).
+    """bitsandbytes settings: 4bit is NF4, usually with double quantization (QLoRA,
+    arXiv:2305.14314).
 
     Raises SetupError where bitsandbytes is missing or does not serve this device.
     """
@@ -109,7 +110,8 @@ def quantization_config(model: recipe.Model, device: Device) -> Any:
     if model.quantization == "8bit":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+        load_in_4bit=True, bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=model.double_quantization,
         bnb_4bit_compute_dtype=resolve_dtype(model.dtype, device),
     )
 

@@ -65,6 +65,18 @@ def test_4bit_is_nf4_with_double_quantization(folder: ModelFolder) -> None:
     assert str(settings.bnb_4bit_compute_dtype) == "torch.bfloat16"
 
 
+@pytest.mark.parametrize(("double", "each"), [(True, 0.5 + 1 / 64), (False, 0.5 + 4 / 64)])
+def test_without_double_quantization_the_scales_stay_in_32_bits(
+    folder: ModelFolder, double: bool, each: float
+) -> None:
+    base = load_base(Model(quantization="4bit", double_quantization=double), folder, CPU)
+    weight = base.get_submodule("model.layers.0.mlp.down_proj").weight
+    state = weight.quant_state
+    held = weight.nbytes + state.absmax.nbytes
+    assert held / state.shape.numel() == each
+    assert (state.state2 is not None) == double
+
+
 def test_quantization_on_an_apple_gpu_is_refused(folder: ModelFolder) -> None:
     apple = Device("mps", "Apple GPU", "float16", 8 * 10**9)
     with pytest.raises(SetupError, match="Apple GPU"):
