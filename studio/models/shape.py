@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from studio.errors import ModelError
+from studio.models.catalogue import known_config
 from studio.models.folder import check_is_model, check_remote_code, read_config
 from studio.models.hub import fetch_config
 from studio.models.libraries import first_line
@@ -97,11 +98,17 @@ def model_shape(
 ) -> ModelShape:
     """The shape of what a recipe calls its model. Fetches config.json at most, never weights.
 
+    A model of the catalogue is known without asking the Hub, so also offline and before its author
+    agreed to anything.
+
     Raises ModelError when it is missing, needs remote code, or is of an unknown kind.
     """
     if source == STARTER:
         return _shape_of_text(json.dumps(STARTER_CONFIG), STARTER_NAME, None)
     folder = local_folder(source)
+    known = known_config(source) if folder is None and revision is None else None
+    if known is not None:
+        return _shape_of_text(json.dumps(known), source.split("/")[-1], None)
     if folder is None:
         path = _hub_config(source, revision, settings)
         name = source.split("/")[-1]
