@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 STUDIO = ROOT / "studio"
 FLOORS = (
-    {"errors", "settings", "progress", "files", "arbiter", "device", "recipe", "presets", "runs",
-     "ownership",
+    {"errors", "settings", "progress", "files", "arbiter", "child", "device", "recipe", "presets",
+     "runs", "ownership", "json_lines", "main_memory",
      "story", "bootstrap"},
     {"models", "adapters", "hardware", "data"},
     {"training"},

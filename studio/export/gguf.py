@@ -12,8 +12,8 @@ import uuid
 from pathlib import Path
 from typing import Literal, get_args
 
+from studio.child import Child
 from studio.errors import ExportError, ModelError
-from studio.export.child import Child
 from studio.export.output import end_if_stopped, refuse_existing, written_bytes
 from studio.export.stored import stored_weights
 from studio.files import PARTIAL, require_free_bytes, safe_name, write_json_safely

@@ -16,9 +16,9 @@ from pathlib import Path
 from studio.chat.prompt import Message
 from studio.chat.sampling import Sampling
 from studio.chat.session import BASE_COLUMN, ChatSession, Column
+from studio.child import Child
 from studio.errors import ExportError
 from studio.export import llama_process
-from studio.export.child import Child
 from studio.export.output import end_if_stopped
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.recipe import Model

@@ -13,8 +13,18 @@ from collections import deque
 from pathlib import Path
 from typing import IO
 
+import studio
+
 LOOK_SECONDS = 0.2
 _KEPT_LINES = 200
+
+
+def studio_module(module: str, *arguments: str) -> list[str]:
+    """Arguments for a `Child` that runs a module of this very studio, wherever it lies."""
+    root = str(Path(studio.__file__).parents[1])
+    script = (f"import runpy, sys; sys.path.insert(0, {root!r}); "
+              f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)")
+    return ["-c", script, *arguments]
 
 
 class Child:
@@ -55,6 +65,14 @@ class Child:
     def has_succeeded(self) -> bool:
         """After its end: whether it ended well."""
         return self._process.returncode == 0
+
+    @property
+    def was_killed(self) -> bool:
+        """After its end: whether the system put an end to it, as Linux does when memory runs out.
+
+        Windows has no such thing: there the allocation itself fails.
+        """
+        return self._process.returncode == -9
 
     @property
     def last_words(self) -> str:
