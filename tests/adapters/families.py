@@ -20,11 +20,17 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen3": ("qwen3", dict(_GROUPED, head_dim=8)),
     "gemma2": ("gemma2", dict(_GROUPED, head_dim=16)),
     "gemma3": ("gemma3_text", dict(_GROUPED, head_dim=16)),
+    "gemma3_with_images": ("gemma3", dict(
+        text_config=dict(_GROUPED, head_dim=16), mm_tokens_per_image=4,
+        vision_config=dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+                           num_attention_heads=4, image_size=16, patch_size=4))),
     "phi3": ("phi3", _GROUPED),
     "gpt2": ("gpt2", _GPT2),
     "gpt_neox": ("gpt_neox", _SMALL),
     "falcon": ("falcon", dict(_SMALL, multi_query=True, bias=True)),
+    "falcon_newer": ("falcon", dict(_SMALL, new_decoder_architecture=True, num_kv_heads=2)),
     "opt": ("opt", dict(_SMALL, ffn_dim=64, word_embed_proj_dim=32)),
+    "opt_with_narrow_embeddings": ("opt", dict(_SMALL, ffn_dim=64, word_embed_proj_dim=16)),
     "bloom": ("bloom", dict(hidden_size=32, n_layer=2, n_head=4, vocab_size=96, bos_token_id=1,
                             eos_token_id=2)),
     "mixtral": ("mixtral", dict(_GROUPED, num_local_experts=4, num_experts_per_tok=2)),
@@ -43,9 +49,9 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 MIXTURES = ("mixtral", "qwen3_moe", "olmoe", "deepseek_v3")
 
 
-def config_of(family: str) -> Any:
+def config_of(family: str, **changes: Any) -> Any:
     """A transformers config of the family."""
     from transformers import AutoConfig
 
     model_type, values = FAMILIES[family]
-    return AutoConfig.for_model(model_type, **values)
+    return AutoConfig.for_model(model_type, **(values | changes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,60 @@ def test_the_count_equals_pefts_own(family: str, way: str) -> None:
 def _a_norm_of(shape: ModelShape) -> str:
     names = [path.rsplit(".", 1)[-1] for path in shape.modules]
     return next(name for name in names if "norm" in name or name.startswith("ln_"))
+
+
+PROMISED = ("llama", "llama_tied_with_biases", "mistral", "qwen2", "qwen3", "gemma2", "gemma3",
+            "phi3", "gpt2", "gpt_neox", "falcon", "opt", "bloom", "mixtral", "qwen3_moe")
+BIASES = ("none", "all", "lora_only")
+SAVED: tuple[tuple[int, ...], ...] = ((), (0,), (-1,), (0, -1))
+"""Places in `named_only`: the token embedding is first, the output head last."""
+
+
+def options(family: str) -> list[dict[str, Any]]:
+    """Every target choice with every saved module, tied and not; bias and DoRA take turns.
+
+    Each family begins elsewhere, so that over the families each pair of options meets.
+    """
+    start = PROMISED.index(family)
+    product = itertools.product((True, False), ("attention", "all-linear", "named"), SAVED)
+    return [{"tied": tied, "targets": targets, "saved": saved, "bias": BIASES[turn % 3],
+             "use_dora": bool(turn // 3 % 2)}
+            for turn, (tied, targets, saved) in enumerate(product, start)]
+
+
+def every_option() -> list[dict[str, Any]]:
+    """The whole product."""
+    names = ("tied", "targets", "saved", "bias", "use_dora")
+    return [dict(zip(names, values, strict=True)) for values in itertools.product(
+        (True, False), ("attention", "all-linear", "named"), SAVED, BIASES, (True, False))]
+
+
+def compare_with_peft(family: str, chosen: list[dict[str, Any]]) -> None:
+    config = {tied: config_of(family, tie_word_embeddings=tied) for tied in (True, False)}
+    shapes = {tied: shape_of_config(one) for tied, one in config.items()}
+    for option in chosen:
+        shape = shapes[option["tied"]]
+        adapter = {key: option[key] for key in ("targets", "bias", "use_dora")}
+        adapter["modules_to_save"] = [shape.named_only[at].name for at in option["saved"]]
+        if adapter["targets"] == "named":
+            adapter["targets"] = [shape.linears[0].name, shape.linears[-1].name]
+        if shape.stacked and adapter["targets"] != "attention":
+            adapter["use_dora"] = False  # PEFT cannot on stacked experts; refused, see below
+        recipe = recipe_with(rank=4, **adapter)
+        count = count_trainable(recipe, shape)
+        assert (count.trainable, count.total) == count_by_peft(
+            config[option["tied"]], recipe, shape), option
+
+
+@pytest.mark.parametrize("family", PROMISED)
+def test_options_together_count_as_in_peft(family: str) -> None:
+    compare_with_peft(family, options(family))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", PROMISED)
+def test_every_combination_of_options_counts_as_in_peft(family: str) -> None:
+    compare_with_peft(family, every_option())
 
 
 @pytest.mark.parametrize("family", ["llama", "llama_tied_with_biases", "gpt2", "opt", "qwen2"])
