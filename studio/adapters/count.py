@@ -35,17 +35,39 @@ def count_trainable(recipe: Recipe, shape: ModelShape) -> TrainableCount:
     trained). Raises ModelError for targets that the model does not have.
     """
     adapter = recipe.adapter
+    trainable = trainable_parameters(recipe, shape)
     if adapter.method == "none":
         item = ITEM_BYTES[base_dtype_name(recipe)]
-        return TrainableCount(shape.parameters, shape.parameters, 100.0, shape.parameters * item)
+        return TrainableCount(trainable, trainable, 100.0, trainable * item)
     targets = checked_targets(adapter, shape)
     saved = saved_modules(adapter, shape)
-    matrices = sum(target_parameters(target, use_dora=adapter.use_dora) for target in targets)
-    copies = sum(shape.modules[path] for path in saved)
-    trainable = matrices + copies + _trained_biases(adapter, shape, targets, saved)
-    total = shape.parameters + matrices + copies
+    added = _matrices(adapter, targets) + _copies(shape, saved)
+    total = shape.parameters + added
     size = adapter_file_bytes(adapter, shape, targets, saved, base_dtype_name(recipe))
     return TrainableCount(trainable, total, 100.0 * trainable / total, size)
+
+
+def trainable_parameters(recipe: Recipe, shape: ModelShape) -> int:
+    """How many parameters `recipe` trains; many times faster than with the file's size.
+
+    Raises ModelError for targets that the model does not have.
+    """
+    adapter = recipe.adapter
+    if adapter.method == "none":
+        return shape.parameters
+    targets = checked_targets(adapter, shape)
+    saved = saved_modules(adapter, shape)
+    return (_matrices(adapter, targets) + _copies(shape, saved)
+            + _trained_biases(adapter, shape, targets, saved))
+
+
+def _matrices(adapter: Adapter, targets: tuple[Target, ...]) -> int:
+    return sum(target_parameters(target, use_dora=adapter.use_dora) for target in targets)
+
+
+def _copies(shape: ModelShape, saved: tuple[str, ...]) -> int:
+    """Parameters of the modules that are copied and trained in full."""
+    return sum(shape.modules[path] for path in saved)
 
 
 def target_parameters(target: Target, *, use_dora: bool = False) -> int:
