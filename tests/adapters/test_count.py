@@ -66,15 +66,15 @@ SAVED: tuple[tuple[int, ...], ...] = ((), (0,), (-1,), (0, -1))
 
 
 def options(family: str) -> list[dict[str, Any]]:
-    """Every target choice with every saved module, tied and not; bias and DoRA take turns.
+    """Every target choice with every saved module; tying, bias and DoRA take turns.
 
     Each family begins elsewhere, so that over the families each pair of options meets.
     """
     start = PROMISED.index(family)
-    product = itertools.product((True, False), ("attention", "all-linear", "named"), SAVED)
-    return [{"tied": tied, "targets": targets, "saved": saved, "bias": BIASES[turn % 3],
-             "use_dora": bool(turn // 3 % 2)}
-            for turn, (tied, targets, saved) in enumerate(product, start)]
+    product = itertools.product(("attention", "all-linear", "named"), SAVED)
+    return [{"tied": turn % 2 == 0, "targets": targets, "saved": saved, "bias": BIASES[turn % 3],
+             "use_dora": turn // 3 % 2 == 0}
+            for turn, (targets, saved) in enumerate(product, start)]
 
 
 def every_option() -> list[dict[str, Any]]:
