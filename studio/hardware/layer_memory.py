@@ -1,8 +1,8 @@
 """One decoder layer in training: what autograd keeps of it, and what its backward pass needs.
 
 Counts, per token, the tensors that transformers' and PEFT's own code saves in a pre-norm layer with
-attention and a gated or plain feed-forward block; compared with autograd's saved tensors in the
-tests. Experts of a mixture are counted as one dense block.
+attention and a gated or plain feed-forward block, or a mixture of such blocks; compared with
+autograd's saved tensors in the tests.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from studio.models.shape import LinearShape, ModelShape
 
 _QUERY_KEY_VALUE = ("q_proj", "k_proj", "v_proj")
+_FUSED_QUERY_KEY_VALUE = ("query_key_value", "qkv_proj", "c_attn", "Wqkv")
 _GATE_UP = ("gate_proj", "up_proj")
+_NO_ROTATION = ("gpt2", "gpt_bigcode", "opt", "bloom")
+"""Positions are learned or added to the scores: queries and keys go into attention as they are."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +34,56 @@ class LayerBytes:
 def layer_bytes(work: Workload, shape: ModelShape) -> LayerBytes:
     """What one layer keeps for its backward pass, and what that pass needs on top."""
     b = work.activation_bytes
-    gates = 2 if is_gated(shape) else 1
-    # A gated block keeps both projections and the activated gate, a plain one its projection.
-    feed_forward = b * shape.intermediate * (3 if gates == 2 else 1)
-    kept = (_norms(work, shape) + _attention(work, shape) + feed_forward
+    block = feed_forward(work, shape)
+    kept = (_norms(work, shape) + _attention(work, shape) + block.kept
             + _linear_inputs(work, shape))
-    # In the feed-forward block's backward: the gradients of its product and of each factor,
-    # and of the residual stream and the block's input.
-    backward = b * (shape.intermediate * (gates + 1) + 2 * shape.hidden)
+    # The gradients of the residual stream and of the block's input.
+    backward = block.backward + 2 * b * shape.hidden
     if work.attention == "eager":
         backward = max(backward, (4 + 2 * b) * shape.heads * (work.mask_width or work.length))
     return LayerBytes(kept, backward, _weight_copy(work, shape))
+
+
+@dataclass(frozen=True)
+class BlockBytes:
+    """The feed-forward block, per token."""
+
+    kept: float
+    backward: float
+
+
+def feed_forward(work: Workload, shape: ModelShape) -> BlockBytes:
+    """A gated block keeps both projections and the activated gate, a plain one its projection.
+
+    Its backward pass holds the gradients of the product and of each factor; the product itself,
+    where a trained layer kept it, is gone by then. In a mixture every token passes
+    `experts_per_token` blocks, one expert at a time in the backward pass; each also keeps the
+    expert's input and its output before it is weighted.
+    """
+    # A quantised layer answers in the format it was asked in: the widened norms' one.
+    is_wide = bool(work.norm_bytes) and work.quantization != "none" and not work.fast_norms
+    b = 4 if is_wide else work.activation_bytes
+    gates = 2 if is_gated(shape) else 1
+    per_expert = b * shape.intermediate * (3 if gates == 2 else 1)
+    backward = b * shape.intermediate * (gates + 1)
+    experts = _experts(shape)
+    if experts is None:
+        product = shape.intermediate * b if "down_proj" in work.targets else 0
+        return BlockBytes(per_expert, backward - product)
+    count, width = experts
+    per_expert = 3 * b * width + b * shape.hidden
+    if work.trains_base:
+        per_expert += b * (width + shape.hidden)
+    each = shape.experts_per_token
+    return BlockBytes(each * per_expert, 3 * b * width * each / count)
+
+
+def _experts(shape: ModelShape) -> tuple[int, int] | None:
+    """How many experts a layer has, and how wide each is."""
+    for linear in shape.stacked:
+        if linear.experts > 1 and linear.name == "down_proj":
+            return linear.experts, linear.inputs
+    return None
 
 
 def is_gated(shape: ModelShape) -> bool:
@@ -57,18 +99,21 @@ def _norms(work: Workload, shape: ModelShape) -> float:
 
     Where the norm's own weight is trained, the normalised value is kept too.
     """
-    b = work.weight_bytes
+    b = work.stream_bytes
     # Gemma scales in float32, the others after casting back.
     trained = (4 if shape.model_type.startswith("gemma") else b) if work.trains_base else 0
+    wide = b if work.fast_norms else 4
+    if work.fast_norms:
+        trained = 0
     size = 0.0
     for leaf, parameters in _norms_of_first_layer(shape):
         if parameters == 2 * shape.hidden:
             size += b * shape.hidden
         elif parameters == shape.head_dim != shape.hidden:
             heads = shape.heads if leaf.startswith("q") else shape.kv_heads
-            size += (4 + trained) * heads * shape.head_dim
+            size += (wide + trained) * heads * shape.head_dim
         else:
-            size += (4 + trained) * parameters
+            size += (wide + trained) * parameters
     return size
 
 
@@ -85,12 +130,23 @@ def _attention(work: Workload, shape: ModelShape) -> float:
     query = shape.heads * shape.head_dim
     # With a mask, keys and values are repeated up to all heads, and each layer makes numbers of it.
     repeated = work.attention == "eager" or work.mask_width > 0
-    size = float(b * (query + 2 * (query if repeated else shape.kv_heads * shape.head_dim)))
+    key_value = query if repeated else shape.kv_heads * shape.head_dim
+    size = float(b * (query + 2 * key_value))
+    if fuses_query_key_value(work, shape) and not repeated and (
+            shape.model_type not in _NO_ROTATION):
+        # The value is a view of the fused product, which stays whole for it; the rotated query and
+        # key are new.
+        size += b * (query + key_value)
     if work.attention == "eager":
         return size + shape.heads * (work.mask_width or work.length) * (4 + b)
     size += 4 * shape.heads + b * work.mask_width
     output_is_shared = "o_proj" in work.targets and not _casts(work)
     return size if output_is_shared else size + b * query
+
+
+def fuses_query_key_value(work: Workload, shape: ModelShape) -> bool:
+    """True where one linear layer makes query, key and value."""
+    return work.fused_qkv or any(linear.name in _FUSED_QUERY_KEY_VALUE for linear in shape.linears)
 
 
 def _casts(work: Workload) -> bool:
@@ -115,6 +171,9 @@ def _linear_inputs(work: Workload, shape: ModelShape) -> float:
     if work.dropout:
         # The mask: a byte on a GPU, a number in the adapter's format on the processor.
         size += widths * (1 if work.on_gpu else each)
+    if work.padded_adapter:
+        # The adapter's output of every adapted part, before it is copied to its place.
+        size += each * 2 * shape.heads * shape.head_dim
     if work.dora:
         size += 2 * work.trainable_bytes * sum(linear.outputs for linear in trained)
     if work.quantization == "8bit":

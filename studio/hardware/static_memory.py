@@ -35,11 +35,13 @@ def weights(work: Workload, shape: ModelShape) -> PartBytes:
         text += f", and {copy} for a copy in {work.dtype} to compute with" if copy else ""
         return part("weights", shape.parameters * (work.weight_bytes + copy), text)
     quantized = linear_parameters(shape.linears)
+    if work.experts_as_linears:
+        quantized += sum(linear.parameters for linear in shape.stacked if linear.experts > 1)
     rest = shape.parameters - quantized
-    each = _quantized_bytes(work)
-    return part("weights", quantized * each + rest * work.weight_bytes,
+    each, other = _quantized_bytes(work), work.unquantized_bytes or work.weight_bytes
+    return part("weights", quantized * each + rest * other,
                 f"{millions(quantized)} quantised parameters of the linear layers at {each:.3f} "
-                f"bytes, and {millions(rest)} (embeddings, head, norms) at {work.weight_bytes}")
+                f"bytes, and {millions(rest)} (embeddings, head, norms) at {other}")
 
 
 def _quantized_bytes(work: Workload) -> float:
@@ -74,6 +76,8 @@ def _state_bytes(work: Workload) -> tuple[float, str]:
         # A row and a column of float32 for a matrix; an adapter's matrices are `rank` wide.
         width = max(1, work.rank if not work.trains_base else 1024)
         return 4 / width, "Adafactor keeps one number per row and column"
+    if work.optimizer == "sgd":
+        return 0, "plain gradient descent remembers nothing"
     if work.optimizer == "paged_adamw_8bit":
         return 2 * INT8_STATE_BYTES, "two 8-bit states; may move to main memory in a squeeze"
     if work.optimizer == "adamw_8bit":

@@ -23,23 +23,33 @@ LOSS_TILE_VOCABULARY = 32768
 LOSS_TILE_COPIES_BYTES = 29
 """Without its GPU kernel: seven float32 tensors and one of bytes live at once in its backward."""
 FULL_LOGITS_BYTES = 12
-"""Bytes per logit beside the logits themselves in Hugging Face's classic loss: a float32 copy,
-its log-softmax, and the gradient of it."""
+"""Bytes per logit beside the logits themselves in Hugging Face's classic loss: its log-softmax in
+float32, and the gradients of it and of the float32 copy."""
+HALF_TENSORS = 4
+"""Whole logits, their log-softmax, and two gradients: a loss in the logits' own format."""
+KERNEL_TENSORS = 2
+"""Whole logits, turned into their gradient in place, and one copy."""
+FUSED_SLICES = 4
+"""Liger slices the tokens until a slice's logits are about as large as the hidden states; this many
+float32 numbers per hidden state hold them."""
 
 
 def activations(work: Workload, shape: ModelShape) -> PartBytes:
     """What all layers keep for the backward pass."""
-    ends = work.weight_bytes * shape.hidden * 2 + 4 * shape.hidden
     if work.checkpointing:
-        per_layer = float(work.weight_bytes * shape.hidden)
+        per_layer = float(work.stream_bytes * shape.hidden)
         what = "the input of each layer, the rest is computed again"
+        if work.offloads_activations:
+            return part("activations", 2 * work.tokens * per_layer,
+                        f"{work.tokens:,} tokens x 2 layers x {per_layer:,.0f} bytes on their way "
+                        "to and from main memory")
     else:
         per_layer = layer_bytes(work, shape).kept
         what = f"all that the backward pass needs, with {work.attention} attention"
-    size = work.tokens * (shape.layers * per_layer + ends)
+    size = work.tokens * shape.layers * per_layer
     return part("activations", size,
-                f"{work.batch} examples x {work.length} tokens x ({shape.layers} layers x "
-                f"{per_layer:,.0f} bytes + {ends:,.0f} around them): {what}")
+                f"{work.batch} examples x {work.length} tokens x {shape.layers} layers x "
+                f"{per_layer:,.0f} bytes: {what}")
 
 
 def recomputation(work: Workload, shape: ModelShape) -> PartBytes:
@@ -54,18 +64,29 @@ def recomputation(work: Workload, shape: ModelShape) -> PartBytes:
 
 
 def logits(work: Workload, shape: ModelShape) -> PartBytes:
-    """The output head's product and the loss over it, for tokens that carry loss."""
+    """The final norm, the output head's product, and the loss of tokens that carry it."""
     b = work.activation_bytes
-    if work.loss == "full":
-        return part("logits", work.tokens * shape.vocabulary * (b + FULL_LOGITS_BYTES),
-                    f"{work.tokens:,} tokens x {shape.vocabulary:,} vocabulary entries x "
-                    f"{b + FULL_LOGITS_BYTES} bytes")
+    norm = shape.hidden * (work.stream_bytes if work.fast_norms else 4)
+    if work.loss in ("full", "half", "kernel"):
+        each = work.logit_bytes or {"full": b + FULL_LOGITS_BYTES, "half": b * HALF_TENSORS,
+                                    "kernel": b * KERNEL_TENSORS}[work.loss]
+        ends = norm + b * shape.hidden
+        return part("logits", work.tokens * (shape.vocabulary * each + ends),
+                    f"{work.tokens:,} tokens x ({shape.vocabulary:,} vocabulary entries x "
+                    f"{each:g} bytes + {ends:,} bytes around the final norm)")
+    if work.loss == "fused":
+        each = norm + shape.hidden * (2 * b + FUSED_SLICES)
+        return part("logits", work.tokens * each,
+                    f"{work.tokens:,} tokens x {each:,} bytes: hidden states, their gradient, and "
+                    "one slice of logits at a time")
     labelled = math.ceil(work.tokens * work.labelled_share)
     tile = min(labelled, LOSS_TILE_TOKENS) * min(shape.vocabulary, LOSS_TILE_VOCABULARY)
     each = b if work.has_triton else b + LOSS_TILE_COPIES_BYTES
     hidden = labelled * shape.hidden * (work.weight_bytes + 4)
+    ends = work.tokens * (norm + work.weight_bytes * shape.hidden)
     head = shape.vocabulary * shape.hidden * 4 if work.trains_base else 0
-    text = (f"Loss in tiles: {tile:,} logits x {each} bytes, and {hidden:,} bytes for the hidden "
-            f"states of {labelled:,} tokens that carry loss and their gradient")
-    return part("logits", tile * each + hidden + head,
+    text = (f"Loss in tiles: {tile:,} logits x {each} bytes, and {hidden + ends:,} bytes for the "
+            f"final norm, the hidden states of {labelled:,} tokens that carry loss and their "
+            "gradient")
+    return part("logits", tile * each + hidden + ends + head,
                 text + (f", and {head:,} bytes for the head's gradient" if head else ""))

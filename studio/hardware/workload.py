@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from studio.adapters.count import count_trainable
+from studio.adapters.count import trainable_parameters
 from studio.adapters.targets import targets_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,11 @@ MOST_JOINED_TOKENS = 8192
 mask of the whole row need its square."""
 
 Attention = Literal["eager", "sdpa", "flash_attention_2"]
+Loss = Literal["chunked", "fused", "kernel", "half", "full"]
+"""How the loss is computed. chunked: TRL's, logits a tile at a time. fused: Liger's, the head's
+product in slices. kernel: one GPU kernel over whole 16-bit logits. half: torch's over whole logits
+in their own format. full: torch's over a float32 copy, Hugging Face's classic.
+"""
 
 
 @dataclass(frozen=True)
@@ -33,9 +38,18 @@ class Workload:
 
     `weight_bytes` is of an unquantised weight and of the residual stream, `activation_bytes` of
     what is computed from it (less under `autocast`), `trainable_bytes` of a trained weight.
-    `mask_width` is the row length of the attention mask, 0 where there is none. `loss` is chunked
-    where logits are made a tile at a time, full where all are held; `has_triton` says whether the
-    chunked one runs as a GPU kernel without float32 copies.
+    `norm_bytes` is of the norms' weights where they are wider than the rest, as PEFT's preparation
+    of a quantised base leaves them: the residual stream is then as wide. `unquantized_bytes` is
+    of embeddings and head beside a quantised base. `mask_width` is the row length of the attention
+    mask, 0 where there is none. `has_triton` says whether the chunked loss runs as a GPU kernel
+    without float32 copies.
+
+    The last few say how other software than the studio's differs. `logit_bytes`: bytes per logit at
+    the loss's peak, where known. `experts_as_linears`: a mixture's experts are single linear layers
+    (transformers before 5), quantised with the others. `fast_norms`: a kernel that keeps only the
+    norm's input as it came. `offloads_activations`: layer inputs wait in main memory.
+    `fused_qkv`: query, key and value are one product whatever the configuration says, and
+    `padded_adapter` that the adapter's share of it is copied into place (litgpt).
     """
 
     device: Literal["cuda", "mps", "cpu"]
@@ -59,10 +73,23 @@ class Workload:
     mask_width: int = 0
     dropout: bool = False
     dora: bool = False
-    loss: Literal["chunked", "full"] = "chunked"
+    norm_bytes: int | None = None
+    unquantized_bytes: int | None = None
+    loss: Loss = "chunked"
     labelled_share: float = 1.0
     has_triton: bool = False
     foreach_optimizer: bool = False
+    experts_as_linears: bool = False
+    logit_bytes: float | None = None
+    fast_norms: bool = False
+    offloads_activations: bool = False
+    fused_qkv: bool = False
+    padded_adapter: bool = False
+
+    @property
+    def stream_bytes(self) -> int:
+        """Bytes per number of the residual stream."""
+        return max(self.weight_bytes, self.norm_bytes or 0)
 
     @property
     def tokens(self) -> int:
@@ -96,10 +123,11 @@ def workload_of(
         device=device.kind, batch=recipe.training.batch_size, length=longest, dtype=dtype,
         weight_bytes=weight_bytes, activation_bytes=DTYPE_BYTES[dtype],
         trainable_bytes=weight_bytes if trains_base else 2 if short_adapter else 4,
-        trains_base=trains_base, trainable=count_trainable(recipe, shape).trainable,
+        trains_base=trains_base, trainable=trainable_parameters(recipe, shape),
         rank=recipe.adapter.rank, targets=_targets(recipe, shape),
         optimizer=recipe.training.optimizer, checkpointing=checkpointing, attention=attention,
         quantization=recipe.model.quantization,
+        double_quantization=recipe.model.double_quantization,
         autocast=dtype == "float16" or DTYPE_BYTES[dtype] < weight_bytes,
         accumulates=recipe.training.gradient_accumulation > 1,
         mask_width=_mask_width(recipe, device, longest, attention),

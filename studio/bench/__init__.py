@@ -1,0 +1,1 @@
+"""Measures what the studio claims, beside what others do; every figure is printed with its peer."""
