@@ -10,6 +10,9 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from studio.errors import SetupError
+from studio.main_memory import read_main_memory
+
 if TYPE_CHECKING:
     import torch
 
@@ -18,12 +21,16 @@ Kind = Literal["cuda", "mps", "cpu"]
 
 @dataclass(frozen=True)
 class Device:
-    """The device that trains and answers. `fast_dtype` is what it computes fastest in."""
+    """The device that trains and answers. `fast_dtype` is what it computes fastest in.
+
+    `uuid` is of a CUDA GPU, by which NVML finds the same card.
+    """
 
     kind: Kind
     name: str
     fast_dtype: Literal["bfloat16", "float16", "float32"]
     total_bytes: int
+    uuid: str | None = None
 
     @property
     def torch_name(self) -> str:
@@ -40,13 +47,18 @@ def pick_device() -> Device:
         properties = torch.cuda.get_device_properties(0)
         # bf16 arithmetic came with compute capability 8.0 (Ampere); before, it is emulated.
         fast: Literal["bfloat16", "float16"] = "bfloat16" if properties.major >= 8 else "float16"
-        return Device("cuda", properties.name, fast, properties.total_memory)
-    import psutil
-
-    memory = psutil.virtual_memory().total
+        return Device("cuda", properties.name, fast, properties.total_memory,
+                      str(properties.uuid))
+    memory = read_main_memory().total_bytes
     if torch.backends.mps.is_available():
         return Device("mps", "Apple GPU", "float16", memory)
     return Device("cpu", "CPU", "bfloat16" if cpu_is_fast_in_bfloat16() else "float32", memory)
+
+
+def known_gpu_uuid() -> str | None:
+    """Of the GPU that `pick_device` chose. None on other devices, and before it was asked: torch
+    is not imported for this."""
+    return pick_device().uuid if pick_device.cache_info().currsize else None
 
 
 def cpu_is_fast_in_bfloat16() -> bool:
@@ -70,15 +82,20 @@ def resolve_dtype(name: str, device: Device) -> torch.dtype:
 
 
 def free_device_bytes(device: Device) -> int:
-    """Memory that a new program could take on `device` right now, in bytes."""
-    if device.kind == "cuda":
-        import torch
+    """Memory that a new program could take on `device` right now, in bytes.
 
+    Raises SetupError where the GPU was there and no longer answers.
+    """
+    if device.kind != "cuda":
+        return read_main_memory().available_bytes
+    import torch
+
+    try:
         free, _ = torch.cuda.mem_get_info(0)
-        return int(free)
-    import psutil
-
-    return int(psutil.virtual_memory().available)
+    except RuntimeError as error:
+        raise SetupError(f"{device.name} does not answer any more: {str(error).splitlines()[0]}",
+                         "Restart the PC, and look at the GPU's cables and temperature.") from error
+    return int(free)
 
 
 def release_memory(device: Device) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.errors import RunError
 from studio.files import PARTIAL, safe_name
+from studio.json_lines import JsonLines
 from studio.ownership import OwnerLock
 from studio.recipe import Recipe, load_recipe, save_recipe
 from studio.story import Story, tell
@@ -39,7 +40,7 @@ class Run:
         self._owner = OwnerLock(path / "owner.json")
         self._append_lock = threading.Lock()
         self._ends_with_newline = False
-        self._reader = _EventReader(path / "events.jsonl")
+        self._reader = JsonLines(path / "events.jsonl", _event)
         self._told: tuple[tuple[int, bool], Story] | None = None
 
     def __repr__(self) -> str:
@@ -229,39 +230,9 @@ def _ends_with_newline(path: Path) -> bool:
         return True
 
 
-class _EventReader:
-    """Reads a growing JSON-lines file, each time only what was added since the last time."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._offset = 0
-        self._events: list[dict[str, Any]] = []
-
-    def read(self) -> list[dict[str, Any]]:
-        with self._lock:
-            try:
-                with self._path.open("rb") as file:
-                    if file.seek(0, 2) < self._offset:
-                        self._offset, self._events = 0, []
-                    file.seek(self._offset)
-                    fresh = file.read()
-            except FileNotFoundError:
-                self._offset, self._events = 0, []
-                return []
-            whole = fresh[: fresh.rfind(b"\n") + 1]
-            self._offset += len(whole)
-            self._events += [event for event in map(_parse, whole.splitlines()) if event]
-            return list(self._events)
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
+def _event(found: dict[str, Any]) -> dict[str, Any] | None:
+    if "type" not in found:
         return None
-    if not isinstance(event, dict) or "type" not in event:
-        return None
-    for key, spelling in event.get("not_finite", {}).items():
-        event[key] = float(spelling)
-    return event
+    for key, spelling in found.get("not_finite", {}).items():
+        found[key] = float(spelling)
+    return found

@@ -75,6 +75,22 @@ def load_settings(
     return Settings(home=chosen, offline=offline, hub_token=token)
 
 
+@dataclass(frozen=True)
+class GpuSwitches:
+    """What the environment tells CUDA. `visible` is None where every GPU may be used;
+    `is_bus_order`: GPUs are counted as they sit in the PC, not the fastest first."""
+
+    visible: str | None = None
+    is_bus_order: bool = False
+
+
+def gpu_switches(environment: Mapping[str, str] | None = None) -> GpuSwitches:
+    """CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER, which torch obeys."""
+    env = os.environ if environment is None else environment
+    return GpuSwitches(env.get("CUDA_VISIBLE_DEVICES"),
+                       env.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID")
+
+
 def prepare_environment(settings: Settings) -> None:
     """Set the switches that libraries read once, at import. Call before any of them is imported.
 

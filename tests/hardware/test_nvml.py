@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+
 import pynvml
 import pytest
 
 from studio.hardware import nvml as nvml_module
 from studio.hardware.nvml import Gpu, nvml_session, open_nvml
 from tests.hardware import fake_nvml
-from tests.hardware.fake_nvml import Card, FakeNvml
+from tests.hardware.fake_nvml import FUNCTIONS, Card, FakeNvml
 
 
 def gpus_of(library: FakeNvml) -> list[Gpu]:
@@ -22,7 +25,7 @@ def test_a_card_tells_everything_in_bytes_watts_and_degrees() -> None:
         index=0, name="NVIDIA GeForce RTX 4070", total_bytes=12_000_000_000,
         used_bytes=1_000_000_000, free_bytes=11_000_000_000, compute_capability=(8, 9),
         utilization_percent=37, temperature_celsius=61, power_watts=145.5,
-        power_limit_watts=200.0,
+        power_limit_watts=200.0, uuid="GPU-00000000-aaaa", card_uuid="GPU-00000000-aaaa",
     )]
 
 
@@ -70,9 +73,11 @@ def test_no_driver_is_no_error_and_no_reason() -> None:
 
 
 def test_a_driver_that_does_not_answer_gives_a_reason() -> None:
-    nvml, reason = open_nvml(FakeNvml(init_error=fake_nvml.DRIVER_NOT_LOADED))
-    assert nvml is None
-    assert "does not answer" in reason
+    for number, words in ((fake_nvml.DRIVER_NOT_LOADED, "has not loaded it"),
+                          (18, "the old one is still loaded"), (999, "does not answer")):
+        nvml, reason = open_nvml(FakeNvml(init_error=number))
+        assert nvml is None
+        assert words in reason
 
 
 def test_every_opening_is_closed_once() -> None:
@@ -91,14 +96,74 @@ def test_bfloat16_starts_with_ampere() -> None:
 
 
 def test_every_function_that_is_asked_for_exists_in_the_real_library() -> None:
-    import inspect
-    import re
-
     asked = set(re.findall(r'"(nvml[A-Z]\w+)"', inspect.getsource(nvml_module)))
     assert len(asked) > 10
-    assert [name for name in asked if not hasattr(pynvml, name)] == []
-    assert hasattr(pynvml, "NVML_ERROR_LIBRARY_NOT_FOUND")
+    assert [name for name in [*asked, *FUNCTIONS] if not hasattr(pynvml, name)] == []
     assert issubclass(pynvml.NVMLError, Exception)
+
+
+def test_the_numbers_that_are_written_out_are_nvmls_own() -> None:
+    assert nvml_module._GONE == (pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED)
+    assert nvml_module._NO_LIBRARY == pynvml.NVML_ERROR_LIBRARY_NOT_FOUND
+    assert nvml_module._NOT_LOADED == pynvml.NVML_ERROR_DRIVER_NOT_LOADED
+    assert nvml_module._OTHER_VERSION == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH
+    assert nvml_module._DRIVER_MODELS[pynvml.NVML_DRIVER_WDDM] == "WDDM"
+    assert nvml_module._DRIVER_MODELS[pynvml.NVML_DRIVER_WDM] == "TCC"
+    assert nvml_module._DRIVER_MODELS[pynvml.NVML_DRIVER_MCDM] == "MCDM"
+
+
+def test_the_fake_has_every_function_that_is_asked_for() -> None:
+    source = inspect.getsource(nvml_module)
+    asked = set(re.findall(r'"(nvml[A-Z]\w+)"', source)) | {"nvmlInit"} | {
+        f"nvmlDeviceGet{kind}RunningProcesses{version}"
+        for kind in ("Compute", "Graphics") for version in ("_v3", "_v2")}
+    assert asked == set(FUNCTIONS)
+
+
+def test_programs_on_a_card_are_listed_once_with_the_larger_of_both_numbers() -> None:
+    card = Card(programs={7: 3_000, 8: None}, drawing={7: 5_000, 9: 100})
+    with nvml_session(FakeNvml(card)) as (nvml, _):
+        assert nvml is not None
+        found = {process.pid: process.used_bytes for process in nvml.processes(nvml.slots()[0])
+                 or ()}
+    assert found == {7: 5_000, 8: None, 9: 100}
+
+
+@pytest.mark.parametrize(("silent", "known"), [
+    ({"nvmlDeviceGetComputeRunningProcesses_v3"}, True),
+    ({f"nvmlDeviceGet{kind}RunningProcesses_v{n}" for kind in ("Compute", "Graphics")
+      for n in (2, 3)}, False),
+])
+def test_an_older_driver_is_asked_in_its_own_way_and_wsl_names_no_programs(
+    silent: set[str], known: bool
+) -> None:
+    with nvml_session(FakeNvml(Card(programs={7: 1}, silent=silent))) as (nvml, _):
+        assert nvml is not None
+        assert (nvml.processes(nvml.slots()[0]) is not None) is known
+
+
+def test_a_card_that_nvml_counts_but_does_not_hand_out_is_told() -> None:
+    with nvml_session(FakeNvml(Card(), Card(lost=True))) as (nvml, _):
+        assert nvml is not None
+        assert len(nvml.slots()) == 1
+        assert nvml.unanswered == ("GPU 1 does not answer: NVML error 15.",)
+
+
+def test_a_card_that_gets_lost_at_a_later_call_is_marked() -> None:
+    library = FakeNvml(Card(), Card())
+    with nvml_session(library) as (nvml, _):
+        assert nvml is not None
+        slots = nvml.slots()
+        library.cards[0].lost = True
+        gpus = [nvml.read(index, slot) for index, slot in enumerate(slots)]
+        assert [gpu.is_lost for gpu in gpus] == [True, False]
+        assert nvml.load(slots[0]) is None
+        assert nvml.load(slots[1]) is not None
+
+
+def test_windows_driver_models_have_names() -> None:
+    assert [gpu.driver_model for gpu in gpus_of(FakeNvml(
+        Card(driver_model=0), Card(driver_model=1), Card()))] == ["WDDM", "TCC", None]
 
 
 def test_the_real_library_can_be_asked_on_any_pc() -> None:
