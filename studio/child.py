@@ -13,15 +13,13 @@ from collections import deque
 from pathlib import Path
 from typing import IO
 
-import studio
-
 LOOK_SECONDS = 0.2
 _KEPT_LINES = 200
 
 
 def studio_module(module: str, *arguments: str) -> list[str]:
     """Arguments for a `Child` that runs a module of this very studio, wherever it lies."""
-    root = str(Path(studio.__file__).parents[1])
+    root = str(Path(__file__).absolute().parents[1])
     script = (f"import runpy, sys; sys.path.insert(0, {root!r}); "
               f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)")
     return ["-c", script, *arguments]

@@ -50,7 +50,7 @@ def train(
         states = StateReporter(run)
         with RecordedFailures(run, states):
             try:
-                return _Training(recipe, run, stop, settings, states).go(resume)
+                return Stages(recipe, run, stop, settings, states).go(resume)
             except Stopped:
                 states.enter("stopped", "Stopped before training began.")
                 return "stopped"
@@ -59,8 +59,8 @@ def train(
 
 
 @dataclass
-class _Training:
-    """One call of `train`; its methods are the stages, in order."""
+class Stages:
+    """One call of `train`; its methods are the stages, in order. A dry run takes the first ones."""
 
     recipe: Recipe
     run: Run
@@ -72,8 +72,8 @@ class _Training:
         self.states.enter("preparing")
         checkpoint = self._start_point(resume)
         device = pick_device()
-        base = self._load(device)
-        data = self._tokenise(base, device)
+        base = self.load(device)
+        data = self.tokenise(base, device)
         return self._train(base, data, device, checkpoint)
 
     def _start_point(self, resume: bool) -> Path | None:
@@ -88,7 +88,8 @@ class _Training:
         drop_checkpoints_after(self.run, checkpoint_step(checkpoint) if checkpoint else -1)
         return checkpoint
 
-    def _load(self, device: Device) -> Base:
+    def load(self, device: Device) -> Base:
+        """The base model with its adapter on it, found or fetched first."""
         from studio.models.loading import load_base, load_tokenizer
         from studio.models.shape import model_shape
         from studio.models.source import find_model
@@ -110,10 +111,11 @@ class _Training:
         as_chosen = wanted.model_copy(update={"dtype": precision.base_dtype})
         model = load_base(as_chosen, folder, device)
         self._stop_here()
-        return Base(self._with_adapter(model, folder, shape), tokenizer, folder, shape,
+        return Base(self.with_adapter(model, folder, shape), tokenizer, folder, shape,
                      precision, free_bytes)
 
-    def _with_adapter(self, model: Any, folder: ModelFolder, shape: ModelShape) -> Any:
+    def with_adapter(self, model: Any, folder: ModelFolder, shape: ModelShape) -> Any:
+        """`model` with the recipe's adapter, whose start values the training seed decides."""
         import torch
 
         torch.manual_seed(self.recipe.training.seed)
@@ -128,7 +130,8 @@ class _Training:
         config.base_model_name_or_path = str(folder.path)
         return get_peft_model(model, config)
 
-    def _tokenise(self, base: Base, device: Device) -> Prepared:
+    def tokenise(self, base: Base, device: Device) -> Prepared:
+        """The recipe's data as tokens; what is left out is noted in the run."""
         from studio.data.prepare import prepare
 
         self.states.enter("tokenising")

@@ -1,0 +1,157 @@
+"""What this process holds of its device's memory, read at the end of each phase of its work.
+
+On an NVIDIA GPU torch's own counters tell, and NVML what lies outside them; on a processor it is
+the resident memory. Decides no phases; measures this process alone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from studio.device import Device
+from studio.hardware.nvml import Library, nvml_session
+from studio.hardware.resident import forget_peak, peak_resident_bytes, resident_bytes
+
+SAMPLE_SECONDS = 0.005
+
+
+@dataclass(frozen=True)
+class Held:
+    """Memory in bytes: `now`, and the `peak` since the reading before.
+
+    `reserved` is the most that torch's allocator held of the GPU since then, None elsewhere.
+    """
+
+    now: int
+    peak: int
+    reserved: int | None = None
+
+
+class Meter(Protocol):
+    """Reads the memory of one device."""
+
+    def read(self) -> Held:
+        """The present memory and the peak since the last call; waits for the device's work."""
+
+    def outside_bytes(self) -> int | None:
+        """What the device holds for this process beyond `read`; None where nobody tells."""
+
+
+def meter_for(device: Device, gpu_used_before_bytes: int | None) -> Meter:
+    """The meter of `device`. `gpu_used_before_bytes`: `gpu_used_bytes()` before CUDA was begun."""
+    if device.kind == "cuda":
+        return CudaMeter(gpu_used_before_bytes)
+    if device.kind == "mps":
+        return ResidentMeter(_with_apple_gpu, has_system_peak=False)
+    return ResidentMeter()
+
+
+class CudaMeter:
+    """torch's caching allocator on the first GPU."""
+
+    def __init__(self, used_before_bytes: int | None, library: Library = None) -> None:
+        self._used_before = used_before_bytes
+        self._library = library
+
+    def read(self) -> Held:
+        """Allocated now and at most, and reserved at most."""
+        import torch
+
+        torch.cuda.synchronize(0)
+        held = Held(torch.cuda.memory_allocated(0), torch.cuda.max_memory_allocated(0),
+                    torch.cuda.max_memory_reserved(0))
+        torch.cuda.reset_peak_memory_stats(0)
+        return held
+
+    def outside_bytes(self) -> int | None:
+        """CUDA's context and kernels: what NVML saw appear, less what the allocator reserved."""
+        import torch
+
+        used = gpu_used_bytes(self._library)
+        if used is None or self._used_before is None:
+            return None
+        return max(0, used - self._used_before - torch.cuda.memory_reserved(0))
+
+
+class ResidentMeter:
+    """Main memory. Where the system cannot start its peak anew, a thread looks often.
+
+    `count` reads the bytes held now; `has_system_peak` says whether the system keeps their peak.
+    """
+
+    def __init__(self, count: Callable[[], int] = resident_bytes, *,
+                 has_system_peak: bool = True) -> None:
+        self._count = count
+        self._has_system_peak = has_system_peak
+        self._before = peak_resident_bytes() if has_system_peak else 0
+        self._sampler = None if has_system_peak and forget_peak() else _Sampler(count)
+
+    def read(self) -> Held:
+        """Resident now and at most."""
+        now = self._count()
+        return Held(now, max(now, self._peak()))
+
+    def outside_bytes(self) -> int | None:
+        """Nothing: all that the process holds is resident."""
+        return None
+
+    def close(self) -> None:
+        """End the thread, where there is one."""
+        if self._sampler is not None:
+            self._sampler.close()
+
+    def _peak(self) -> int:
+        if self._sampler is None:
+            peak = peak_resident_bytes()
+            forget_peak()
+            return peak
+        sampled = self._sampler.take()
+        if not self._has_system_peak:
+            return sampled
+        # A system's peak since the start of the process tells of this phase only if it rose.
+        before, self._before = self._before, peak_resident_bytes()
+        return self._before if self._before > before else sampled
+
+
+class _Sampler:
+    """The highest of many looks, some hundred a second."""
+
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count = count
+        self._lock = threading.Lock()
+        self._highest = 0
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="memory-meter", daemon=True)
+        self._thread.start()
+
+    def take(self) -> int:
+        """The highest since the last call."""
+        with self._lock:
+            highest, self._highest = self._highest, 0
+        return highest
+
+    def close(self) -> None:
+        self._ending.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._ending.wait(SAMPLE_SECONDS):
+            with self._lock:
+                self._highest = max(self._highest, self._count())
+
+
+def _with_apple_gpu() -> int:
+    """Resident memory and what Metal holds; the two share the same chips."""
+    import torch
+
+    return resident_bytes() + torch.mps.driver_allocated_memory()
+
+
+def gpu_used_bytes(library: Library = None) -> int | None:
+    """What all programs together use of the first GPU; None where NVML does not tell."""
+    with nvml_session(library) as (nvml, _):
+        slots = nvml.slots() if nvml is not None else []
+        return nvml.read(0, slots[0]).used_bytes if nvml is not None and slots else None
