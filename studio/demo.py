@@ -109,13 +109,14 @@ class Demo:
     def _estimate(self, recipe: Recipe) -> None:
         from studio.adapters.count import count_trainable
         from studio.device import free_device_bytes, pick_device
+        from studio.hardware.calibration import calibrated
         from studio.hardware.memory import estimate
         from studio.models.shape import model_shape
 
         shape = model_shape(recipe.model.source, self.settings)
         count = count_trainable(recipe, shape)
         self.report.measured["trainable parameters"] = count.trainable
-        device = pick_device()
+        device = calibrated(pick_device(), self.settings)
         self.report.measured["estimated memory bytes"] = estimate(
             recipe, shape, device, free_bytes=free_device_bytes(device)).total_bytes
 

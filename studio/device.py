@@ -20,10 +20,27 @@ Kind = Literal["cuda", "mps", "cpu"]
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What dry runs on a device measured; `studio/hardware/calibration.py` keeps and applies it.
+
+    `ratio` is measured by estimated memory of what comes and goes within a step, None where every
+    dry run was too small to tell; `overhead_bytes` is None where it could not be measured.
+    `model` and `time` (Unix seconds) are of the newest of `dry_runs`.
+    """
+
+    ratio: float | None
+    overhead_bytes: int | None
+    dry_runs: int
+    model: str
+    time: float
+
+
+@dataclass(frozen=True)
 class Device:
     """The device that trains and answers. `fast_dtype` is what it computes fastest in.
 
-    `uuid` is of a CUDA GPU, by which NVML finds the same card.
+    `uuid` is of a CUDA GPU, by which NVML finds the same card. `calibration` corrects every
+    estimate for the device; it travels here so that all of them agree.
     """
 
     kind: Kind
@@ -31,6 +48,7 @@ class Device:
     fast_dtype: Literal["bfloat16", "float16", "float32"]
     total_bytes: int
     uuid: str | None = None
+    calibration: Calibration | None = None
 
     @property
     def torch_name(self) -> str:

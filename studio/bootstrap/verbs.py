@@ -13,6 +13,7 @@ VERBS = {
     "inspect": "read a data file: its format, rows, and problems",
     "params": "count what a recipe trains, without loading the model",
     "estimate": "how much memory a recipe needs, and whether it fits",
+    "dryrun": "measure two steps of a recipe beside the estimate",
     "train": "train a recipe",
     "resume": "go on with a run that was stopped or interrupted",
     "runs": "list the runs",

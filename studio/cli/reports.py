@@ -125,13 +125,15 @@ def estimate(recipe: RecipeFile, changes: Changes = None, home: Home = None,
 
     def work() -> dict[str, Any]:
         from studio.device import free_device_bytes, pick_device
+        from studio.hardware.calibration import calibrated, calibration_dict
         from studio.hardware.memory import estimate as estimate_memory
 
         chosen = read_recipe(recipe, changes)
-        device = pick_device()
+        device = calibrated(pick_device(), settings)
         shape = _shape(chosen, settings)
         free = free_device_bytes(device)
-        return estimate_memory(chosen, shape, device, free_bytes=free).to_dict(free)
+        return {**estimate_memory(chosen, shape, device, free_bytes=free).to_dict(free),
+                "calibration": calibration_dict(device.calibration)}
 
     report(as_json, work, _show_estimate)
 
@@ -144,6 +146,8 @@ def _show_estimate(found: dict[str, Any]) -> None:
                   f"{readable_bytes(found['high_bytes'])}), "
                   f"{readable_bytes(found['free_bytes'])} are free.")
     console.print("This fits." if found["fits"] else "This does not fit.")
+    if found["calibration"]:
+        console.print(show.escape(found["calibration"]["sentence"]))
 
 
 @verbs.command()

@@ -16,12 +16,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.device import Calibration, Device
 from studio.files import readable_bytes, write_json_safely
 from studio.hardware.cpu import cpu_name
 from studio.hardware.parts import PartBytes
 
 if TYPE_CHECKING:
-    from studio.device import Device
     from studio.hardware.memory import Estimate
     from studio.settings import Settings
 
@@ -57,34 +57,27 @@ class Measurement:
     measured_overhead: int | None
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """What the dry runs of this machine add up to.
+def calibrated(device: Device, settings: Settings) -> Device:
+    """`device` with what dry runs in this home measured on it; as it was before the first one."""
+    return dataclasses.replace(device, calibration=_calibration(settings, device))
 
-    `ratio` is of the parts that come and go; None where every dry run was too small to tell.
-    """
 
-    ratio: float | None
-    overhead_bytes: int | None
-    dry_runs: int
-    model: str
-    method: str
-    time: float
+def calibration_sentence(calibration: Calibration) -> str:
+    """For a person."""
+    count = calibration.dry_runs
+    found = []
+    if calibration.ratio is not None:
+        found.append(f"×{calibration.ratio:.2f} on what comes and goes in a step")
+    if calibration.overhead_bytes is not None:
+        found.append(f"{readable_bytes(calibration.overhead_bytes)} of overhead")
+    return (f"Calibrated on this PC by {count} dry run{'' if count == 1 else 's'}: "
+            f"{', '.join(found) or 'nothing to correct'}.")
 
-    @property
-    def sentence(self) -> str:
-        """For a person."""
-        runs = "1 dry run" if self.dry_runs == 1 else f"{self.dry_runs} dry runs"
-        found = []
-        if self.ratio is not None:
-            found.append(f"×{self.ratio:.2f} on what comes and goes in a step")
-        if self.overhead_bytes is not None:
-            found.append(f"{readable_bytes(self.overhead_bytes)} of overhead")
-        return f"Calibrated on this PC by {runs}: {', '.join(found) or 'nothing to correct'}."
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {**dataclasses.asdict(self), "sentence": self.sentence}
+def calibration_dict(calibration: Calibration | None) -> dict[str, Any] | None:
+    """Plain values for JSON."""
+    return calibration and {**dataclasses.asdict(calibration),
+                            "sentence": calibration_sentence(calibration)}
 
 
 def corrected(estimate: Estimate, calibration: Calibration | None) -> Estimate:
@@ -115,8 +108,7 @@ def passing_bytes(estimate: Estimate) -> int:
     return sum(part.bytes for part in estimate.parts if part.name in PASSING)
 
 
-def load_calibration(settings: Settings, device: Device) -> Calibration | None:
-    """What is known of this device with this torch; None before the first dry run."""
+def _calibration(settings: Settings, device: Device) -> Calibration | None:
     kept = _read(_file(settings)).get(machine_of(device), [])
     if not kept:
         return None
@@ -127,7 +119,7 @@ def load_calibration(settings: Settings, device: Device) -> Calibration | None:
     return Calibration(
         ratio=statistics.median(ratios) if ratios else None,
         overhead_bytes=round(statistics.median(overheads)) if overheads else None,
-        dry_runs=len(kept), model=newest.model, method=newest.method, time=newest.time)
+        dry_runs=len(kept), model=newest.model, time=newest.time)
 
 
 def add_measurement(settings: Settings, device: Device, found: Measurement) -> None:

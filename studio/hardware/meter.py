@@ -37,7 +37,7 @@ class Meter(Protocol):
         """The present memory and the peak since the last call; waits for the device's work."""
 
     def outside_bytes(self) -> int | None:
-        """What the device holds for this process beyond `read`; None where nobody tells."""
+        """What the program itself takes: CUDA's context, or the libraries. None: nobody tells."""
 
 
 def meter_for(device: Device, gpu_used_before_bytes: int | None) -> Meter:
@@ -79,13 +79,15 @@ class CudaMeter:
 class ResidentMeter:
     """Main memory. Where the system cannot start its peak anew, a thread looks often.
 
-    `count` reads the bytes held now; `has_system_peak` says whether the system keeps their peak.
+    Make it after the libraries are imported. `count` reads the bytes held now; `has_system_peak`
+    says whether the system keeps their peak.
     """
 
     def __init__(self, count: Callable[[], int] = resident_bytes, *,
                  has_system_peak: bool = True) -> None:
         self._count = count
         self._has_system_peak = has_system_peak
+        self._at_first = count()
         self._before = peak_resident_bytes() if has_system_peak else 0
         self._sampler = None if has_system_peak and forget_peak() else _Sampler(count)
 
@@ -95,8 +97,8 @@ class ResidentMeter:
         return Held(now, max(now, self._peak()))
 
     def outside_bytes(self) -> int | None:
-        """Nothing: all that the process holds is resident."""
-        return None
+        """What was resident when the meter was made: the libraries, if they were imported."""
+        return self._at_first
 
     def close(self) -> None:
         """End the thread, where there is one."""

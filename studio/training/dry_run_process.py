@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from studio.device import pick_device
 from studio.errors import StudioError
 from studio.files import write_json_safely
+from studio.hardware.calibration import calibrated
 from studio.hardware.meter import gpu_used_bytes, meter_for
 from studio.progress import ShouldStop
 from studio.recipe import Recipe
@@ -52,7 +53,7 @@ def main(request_file: Path) -> None:
     prepare_environment(settings)
     _import_libraries()
     used_before = gpu_used_bytes()
-    device = pick_device()
+    device = calibrated(pick_device(), settings)
     run = Run(Path(request["run"]))
     meter = meter_for(device, used_before)
     phases = Phases(run, meter)

@@ -161,24 +161,26 @@ class _Measured:
 
     def _by_part(self) -> dict[str, int | None]:
         facts = self.facts
-        held = self._before_steps()
         on_gpu = self.device.kind == "cuda"
         # On a GPU the counters know weights that no module lists, such as quantised states.
-        weights = self._phase("loading the base model").held_bytes if on_gpu else (
-            facts["weight_bytes"])
-        steady = weights + facts["adapter_bytes"]
+        weights = self._held("loading the base model") if on_gpu else facts["weight_bytes"]
         # Where the estimate's peak has no gradients, the measured one has none either.
         gradients = facts["gradient_bytes"] if self._estimate_of("gradients") else 0
-        stepping = self._peak() - facts["optimizer_bytes"] - gradients
         exact: dict[str, int | None] = {
             "weights": weights, "adapter": facts["adapter_bytes"], "gradients": gradients,
             "optimizer": facts["optimizer_bytes"]}
+        rest = self._peak() - sum(filter(None, exact.values()))
         if on_gpu:
-            return {**exact, ", ".join(ON_GPU_TOGETHER): max(0, stepping - steady),
-                    "overhead": self.outside_bytes,
-                    "slack": max(0, self._reserved() - self._peak())}
-        return {**exact, ", ".join(PASSING): max(0, stepping - held),
-                "overhead": max(0, held - steady)}
+            return {**exact, ", ".join(ON_GPU_TOGETHER): max(0, rest),
+                    "slack": max(0, self._reserved() - self._peak()),
+                    "overhead": self.outside_bytes}
+        overhead = self._libraries_and_data()
+        return {**exact, ", ".join(PASSING): max(0, rest - overhead), "overhead": overhead}
+
+    def _libraries_and_data(self) -> int:
+        """Of the process, on a processor. What loading left unused counts as slack instead."""
+        data = self._held("preparing the data") - self._held("adding the adapter")
+        return (self.outside_bytes or 0) + max(0, data)
 
     def _steps(self) -> list[Phase]:
         return [phase for phase in self.phases if phase.name.startswith(_STEP_PHASES)]
@@ -189,12 +191,9 @@ class _Measured:
     def _reserved(self) -> int:
         return max(phase.reserved_bytes or 0 for phase in self._steps())
 
-    def _before_steps(self) -> int:
-        """What is held when the first step begins."""
-        return self._phase("preparing the data").held_bytes
-
-    def _phase(self, name: str) -> Phase:
-        return next(phase for phase in self.phases if phase.name == name)
+    def _held(self, name: str) -> int:
+        """At the end of a phase."""
+        return next(phase.held_bytes for phase in self.phases if phase.name == name)
 
     def _estimate_of(self, name: str) -> int:
         return sum(part.bytes for part in self.estimated.parts if part.name == name)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.device import Device, free_device_bytes, pick_device, release_memory
 from studio.errors import Stopped
+from studio.hardware.calibration import calibrated
 from studio.recipe import Model, Recipe
 from studio.runs import Run, checkpoint_step
 from studio.settings import Settings
@@ -71,7 +72,7 @@ class Stages:
     def go(self, resume: bool) -> str:
         self.states.enter("preparing")
         checkpoint = self._start_point(resume)
-        device = pick_device()
+        device = calibrated(pick_device(), self.settings)
         base = self.load(device)
         data = self.tokenise(base, device)
         return self._train(base, data, device, checkpoint)
