@@ -76,8 +76,9 @@ def calibration_sentence(calibration: Calibration) -> str:
 
 def calibration_dict(calibration: Calibration | None) -> dict[str, Any] | None:
     """Plain values for JSON."""
-    return calibration and {**dataclasses.asdict(calibration),
-                            "sentence": calibration_sentence(calibration)}
+    if calibration is None:
+        return None
+    return {**dataclasses.asdict(calibration), "sentence": calibration_sentence(calibration)}
 
 
 def corrected(estimate: Estimate, calibration: Calibration | None) -> Estimate:

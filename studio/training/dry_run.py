@@ -26,6 +26,7 @@ from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.recipe import Recipe, save_recipe
 from studio.runs import Run
 from studio.settings import Settings
+from studio.training.dry_run_process import MOST_MICRO_BATCHES, STEPS
 from studio.training.dry_run_result import DryRun, dry_run_of
 from studio.training.failure import TRACEBACK_FILE
 from studio.training.phases import PHASE
@@ -72,7 +73,7 @@ def _measured(
             while not child.has_ended():
                 if stop():
                     raise Stopped("The dry run was stopped.")
-                progress(_how_far(run))
+                progress(_how_far(run, recipe))
         if outcome.is_file():
             return _without_error(json.loads(outcome.read_text(encoding="utf-8")), run)
         if child.was_killed:
@@ -105,14 +106,17 @@ def _without_error(outcome: dict[str, Any], run: Run) -> dict[str, Any]:
     raise RunError(message, hint)
 
 
-def _how_far(run: Run) -> Step:
-    """The phase at work, and what it says of itself."""
-    events = run.events()
-    phase = _last_phase(run)
+def _how_far(run: Run, recipe: Recipe) -> Step:
+    """The phase at work, what it says of itself, and how many are done of at most how many."""
+    phase, events = _last_phase(run), run.events()
+    done = max(0, sum(event["type"] == PHASE for event in events) - 1)
+    micro_batches = min(MOST_MICRO_BATCHES, recipe.training.gradient_accumulation)
+    total = 3 + STEPS * (2 * micro_batches + 2)
+    what = phase.capitalize()
     if phase == "preparing the data":
         details = [event["detail"] for event in events if event["type"] == "state"]
-        return Step(next(filter(None, reversed(details)), phase.capitalize()))
-    return Step(phase.capitalize())
+        what = next(filter(None, reversed(details)), what)
+    return Step(what, min(done, total), total, "stages")
 
 
 def _last_phase(run: Run) -> str:

@@ -85,7 +85,9 @@ class Watch:
             return {"job": run.name, "state": BUSY_STATES.get(story.state, story.state),
                     "step": story.step, "total_steps": story.total_steps,
                     "seconds_left": story.seconds_left}
-        for task in (self._studio.tasks.snapshot(), self._studio.downloads.snapshot()):
+        studio = self._studio
+        for tasks in (studio.tasks, studio.dry_runs, studio.downloads):
+            task = tasks.snapshot()
             if not task.is_active:
                 continue
             done = task.step.fraction if task.step else None

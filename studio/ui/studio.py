@@ -90,6 +90,13 @@ class Studio:
         return Tasks(self.arbiter)
 
     @made_once
+    def dry_runs(self) -> Tasks:
+        """The one dry run that may be under way."""
+        from studio.ui.tasks import Tasks
+
+        return Tasks(self.arbiter, "Hardware")
+
+    @made_once
     def downloads(self) -> Tasks:
         """The one model that is being fetched; needs no device, so it asks nobody for it."""
         from studio.ui.tasks import Tasks
@@ -146,7 +153,7 @@ class Studio:
         if "jobs" in self.__dict__ and self.jobs.active is not None:
             self.jobs.stop()
             self.jobs.wait(STOP_SECONDS)
-        for name in ("tasks", "downloads"):
+        for name in ("tasks", "dry_runs", "downloads"):
             if name in self.__dict__:
                 self.__dict__[name].stop()
                 self.__dict__[name].wait(STOP_SECONDS)

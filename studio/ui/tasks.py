@@ -49,10 +49,14 @@ class TaskView:
 
 
 class Tasks:
-    """Runs one piece of work on a thread of its own; the next one waits for nobody: BusyError."""
+    """Runs one piece of work on a thread of its own; the next one waits for nobody: BusyError.
 
-    def __init__(self, arbiter: Arbiter) -> None:
+    `tab` is where the page shows it.
+    """
+
+    def __init__(self, arbiter: Arbiter, tab: str = "Export") -> None:
         self._arbiter = arbiter
+        self._tab = tab
         self._lock = threading.Lock()
         self._view = TaskView()
         self._stop = threading.Event()
@@ -69,7 +73,7 @@ class Tasks:
         `title` reads as a sentence's beginning ("Merging orders-2"). Raises BusyError when
         another piece of work, a training run, or an answering chat holds the device.
         """
-        holder = Holder(title, "Wait until it is done, or press Stop on the Export tab.")
+        holder = Holder(title, f"Wait until it is done, or press Stop on the {self._tab} tab.")
         with self._lock:
             if self._view.is_active:
                 raise BusyError(f"{self._view.title} is still at work.", holder.how_to_free)

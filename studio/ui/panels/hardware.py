@@ -16,6 +16,7 @@ from studio.files import readable_bytes
 from studio.ui import markup, model_card
 from studio.ui.charts_memory import memory_card
 from studio.ui.guard import guarded
+from studio.ui.panels import dry_run
 from studio.ui.reading import Reading
 from studio.ui.shared import PRIVATE, QUIET, Shared
 from studio.ui.widgets import build_mirror
@@ -48,10 +49,12 @@ def build(studio: Studio, shared: Shared) -> None:
                                        "The same settings as on the other tabs."))
                 for key in MIRRORED:
                     build_mirror(shared, key)
-        with gr.Column(scale=6, min_width=440), gr.Group(elem_classes="card"):
-            gr.HTML(markup.heading("Memory it will take", "Moves with every setting of the recipe."
-                                   " Point at a part to see how it is worked out."))
-            memory = gr.HTML(memory_card(Reading()), elem_id="memory-estimate", padding=False)
+        with gr.Column(scale=6, min_width=440):
+            with gr.Group(elem_classes="card"):
+                gr.HTML(markup.heading("Memory it will take", "Moves with every setting of the "
+                                       "recipe. Point at a part to see how it is worked out."))
+                memory = gr.HTML(memory_card(Reading()), elem_id="memory-estimate", padding=False)
+            dry_run.build(studio, shared)
     with gr.Group(elem_classes="card"):
         gr.HTML(markup.heading("Checks", "What the studio looked at, and what to do about it."))
         checks = gr.HTML(markup.empty("Checking", "A moment."), elem_id="hardware-checks",
