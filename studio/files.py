@@ -109,10 +109,14 @@ def folder_bytes(folder: Path) -> int:
 
 def free_bytes(where: Path) -> int:
     """Free disk space at `where`, which need not exist yet, in bytes."""
-    existing = where
-    while not existing.exists():
-        existing = existing.parent
-    return shutil.disk_usage(existing).free
+    return shutil.disk_usage(nearest_existing(where)).free
+
+
+def nearest_existing(path: Path) -> Path:
+    """`path`, or the nearest folder above it that exists."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
 
 
 def require_free_bytes(where: Path, needed_bytes: int, what: str) -> None:

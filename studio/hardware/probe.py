@@ -18,6 +18,7 @@ from studio.files import free_bytes
 from studio.hardware.capacity import training_verdict
 from studio.hardware.cpu import cpu_name
 from studio.hardware.nvml import Driver, Gpu, Library, nvml_session
+from studio.main_memory import read_main_memory
 from studio.settings import default_home
 
 LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "accelerate",
@@ -51,8 +52,8 @@ class Hardware:
 def probe(home: Path | None = None, *, nvml_library: Library | None = None) -> Hardware:
     """Look at this PC. `home` is the folder whose disk is measured; it need not exist yet."""
     where = home or default_home()
-    memory = psutil.virtual_memory()
-    gpus, driver, note = _read_gpus(nvml_library)
+    memory = read_main_memory()
+    gpus, driver, notes = _read_gpus(nvml_library)
     is_apple = platform.system() == "Darwin" and platform.machine() == "arm64"
     return Hardware(
         system=f"{platform.system()} {platform.release()}",
@@ -60,24 +61,27 @@ def probe(home: Path | None = None, *, nvml_library: Library | None = None) -> H
         cpu_name=cpu_name(),
         physical_cores=psutil.cpu_count(logical=False),
         logical_cores=psutil.cpu_count(logical=True) or 1,
-        ram_total_bytes=memory.total,
-        ram_available_bytes=memory.available,
+        ram_total_bytes=memory.total_bytes,
+        ram_available_bytes=memory.available_bytes,
         disk_free_bytes=free_bytes(where),
         disk_path=str(where),
         gpus=gpus,
         driver=driver,
         libraries=installed_versions(),
-        notes=(note,) if note else (),
-        verdict=training_verdict(gpus, memory.total, is_apple_silicon=is_apple),
+        notes=notes,
+        verdict=training_verdict(tuple(gpu for gpu in gpus if not gpu.is_lost),
+                                 memory.total_bytes, is_apple_silicon=is_apple),
     )
 
 
-def _read_gpus(library: Library | None) -> tuple[tuple[Gpu, ...], Driver | None, str]:
+def _read_gpus(
+    library: Library | None,
+) -> tuple[tuple[Gpu, ...], Driver | None, tuple[str, ...]]:
     with nvml_session(library) as (nvml, reason):
         if nvml is None:
-            return (), None, reason
+            return (), None, (reason,) if reason else ()
         gpus = tuple(nvml.read(index, slot) for index, slot in enumerate(nvml.slots()))
-        return gpus, nvml.driver(), ""
+        return gpus, nvml.driver(), nvml.unanswered
 
 
 def installed_versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ Decides which of the three is meant and hands over; loads nothing.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from studio.models.folder import ModelFolder, check_model_folder
 from studio.models.hub import fetch_model, is_hub_id
 from studio.models.starter import STARTER_NAME, prepare_starter
 from studio.progress import Progress, ShouldStop, never, silent
-from studio.recipe.fields import STARTER
+from studio.recipe.fields import STARTER, Model
 from studio.settings import Settings
 
-__all__ = ["ModelFolder", "find_model", "local_folder"]
+__all__ = ["ModelFolder", "find_model", "find_on_this_pc", "is_on_this_pc", "local_folder"]
 
 _PATH_LIKE = re.compile(r"^([~./\\]|[A-Za-z]:)|\\|/.*/|/$")
 
@@ -37,6 +38,20 @@ def find_model(
         return ModelFolder(folder, folder.name, source)
     return fetch_model(source, settings, revision=revision, progress=progress, stop=stop,
                        trust_remote_code=trust_remote_code)
+
+
+def find_on_this_pc(model: Model, settings: Settings) -> ModelFolder | None:
+    """The folder of a recipe's model if it is on this PC, without asking the network."""
+    try:
+        return find_model(model.source, dataclasses.replace(settings, offline=True),
+                          revision=model.revision, trust_remote_code=model.trust_remote_code)
+    except ModelError:
+        return None
+
+
+def is_on_this_pc(model: Model, settings: Settings) -> bool:
+    """Whether a recipe's model can be used without fetching anything."""
+    return find_on_this_pc(model, settings) is not None
 
 
 def local_folder(source: str) -> Path | None:

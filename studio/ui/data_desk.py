@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from studio.errors import DataError
 from studio.recipe import Recipe
 from studio.settings import Settings
-from studio.ui.reading import folder_here
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -74,7 +73,9 @@ class DataDesk:
 
     def tokenizer(self, recipe: Recipe) -> PreTrainedTokenizerBase | None:
         """The model's tokenizer, or None while the model is not on this PC."""
-        folder = folder_here(recipe.model, self._settings)
+        from studio.models.source import find_on_this_pc
+
+        folder = find_on_this_pc(recipe.model, self._settings)
         if folder is None:
             return None
         from studio.models.loading import load_tokenizer

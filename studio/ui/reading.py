@@ -6,22 +6,19 @@ cannot be found is a part of the reading, not an error: the person may be in the
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from studio.errors import ModelError, StudioError
+from studio.errors import StudioError
 from studio.recipe import Recipe, recipe_from_form
 from studio.ui.studio import Studio
 
 if TYPE_CHECKING:
     from studio.adapters.count import TrainableCount
     from studio.device import Device
+    from studio.hardware.disk import DiskNeeds
     from studio.hardware.memory import Estimate
-    from studio.models.folder import ModelFolder
     from studio.models.shape import ModelShape
-    from studio.recipe import Model
-    from studio.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -35,6 +32,7 @@ class Reading:
     device: Device | None = None
     free_bytes: int = 0
     model_is_here: bool = False
+    disk: DiskNeeds | None = None
     problem: StudioError | None = None
 
 
@@ -51,26 +49,19 @@ def read_recipe(studio: Studio, recipe: Recipe) -> Reading:
     studio.warm_up()
     from studio.adapters.count import count_trainable
     from studio.device import free_device_bytes, pick_device
+    from studio.hardware.calibration import calibrated
+    from studio.hardware.disk import disk_needs
     from studio.hardware.memory import estimate
     from studio.models.shape import model_shape
+    from studio.models.source import is_on_this_pc
 
-    model, device = recipe.model, pick_device()
+    model, device = recipe.model, calibrated(pick_device(), studio.settings)
     shape = model_shape(model.source, studio.settings, revision=model.revision,
                         trust_remote_code=model.trust_remote_code)
     free_bytes = free_device_bytes(device)
+    is_here, count = is_on_this_pc(model, studio.settings), count_trainable(recipe, shape)
     return Reading(
-        recipe, shape, count_trainable(recipe, shape),
+        recipe, shape, count,
         estimate(recipe, shape, device, free_bytes=free_bytes), device, free_bytes,
-        folder_here(model, studio.settings) is not None,
+        is_here, disk_needs(recipe, shape, studio.settings, is_here=is_here, count=count),
     )
-
-
-def folder_here(model: Model, settings: Settings) -> ModelFolder | None:
-    """The model's folder if it is on this PC, without asking the network."""
-    from studio.models.source import find_model
-
-    try:
-        return find_model(model.source, dataclasses.replace(settings, offline=True),
-                          revision=model.revision, trust_remote_code=model.trust_remote_code)
-    except ModelError:
-        return None

@@ -30,7 +30,7 @@ def test_this_pc_is_described_and_can_be_written_as_json(tmp_path: Path) -> None
 
 
 def test_a_failing_driver_is_a_note_not_an_error() -> None:
-    found = probe(nvml_library=FakeNvml(init_error=9))
+    found = probe(nvml_library=FakeNvml(init_error=999))
     assert found.gpus == ()
     assert "does not answer" in found.notes[0]
 
