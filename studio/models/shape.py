@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from studio.errors import ModelError
 from studio.models.catalogue import known_config
+from studio.models.cache_shape import CachedLayers, cached_layers
 from studio.models.folder import check_is_model, check_remote_code, read_config
 from studio.models.hub import fetch_config
 from studio.models.libraries import first_line
@@ -63,7 +64,8 @@ class ModelShape:
     `linears` are what "all-linear" means (the output head is not among them); `named_only` are
     embeddings and head, which are adapted only when named; `stacked` are expert and router
     parameters. `modules` maps every module path to its number of parameters, `tensors` every
-    parameter's path to its shape (a tied one under both of its names).
+    parameter's path to its shape (a tied one under both of its names). `cached` is what a chat keeps
+    of each token.
     """
 
     name: str
@@ -86,6 +88,7 @@ class ModelShape:
     modules: Mapping[str, int]
     tensors: Mapping[str, tuple[int, ...]]
     experts_per_token: int = 0
+    cached: tuple[CachedLayers, ...] = ()
 
     @functools.cached_property
     def bias_names(self) -> tuple[str, ...]:
@@ -103,12 +106,10 @@ def model_shape(
 
     Raises ModelError when it is missing, needs remote code, or is of an unknown kind.
     """
-    if source == STARTER:
-        return _shape_of_text(json.dumps(STARTER_CONFIG), STARTER_NAME, None)
-    folder = local_folder(source)
-    known = known_config(source) if folder is None and revision is None else None
-    if known is not None:
-        return _shape_of_text(json.dumps(known), source.split("/")[-1], None)
+    folder = None if source == STARTER else local_folder(source)
+    known = None if folder else known_shape(source)
+    if known is not None and (revision is None or source == STARTER):
+        return known
     if folder is None:
         path = _hub_config(source, revision, settings)
         name = source.split("/")[-1]
@@ -119,6 +120,16 @@ def model_shape(
     check_remote_code(config, source, trust_remote_code)
     code_folder = str(path.parent) if trust_remote_code and config.get("auto_map") else None
     return _shape_of_text(json.dumps(config, sort_keys=True), name, code_folder)
+
+
+def known_shape(source: str) -> ModelShape | None:
+    """The shape of the starter or of a model of the catalogue; None for any other."""
+    if source == STARTER:
+        return _shape_of_text(json.dumps(STARTER_CONFIG), STARTER_NAME, None)
+    config = known_config(source)
+    if config is None:
+        return None
+    return _shape_of_text(json.dumps(config), source.split("/")[-1], None)
 
 
 _hub_configs: dict[tuple[str, str | None], Path] = {}
@@ -178,6 +189,8 @@ def shape_of_model(model: Any, name: str = "") -> ModelShape:
     head = model.get_output_embeddings()
     embedding = model.get_input_embeddings()
     tied = head is not None and head.weight is embedding.weight
+    kv_heads = _kv_heads(text, heads)
+    head_dim = _number(text, "head_dim") or (hidden // heads if heads else 0)
     return ModelShape(
         name=name or getattr(config, "name_or_path", "") or config.model_type,
         model_type=config.model_type,
@@ -187,8 +200,8 @@ def shape_of_model(model: Any, name: str = "") -> ModelShape:
         intermediate=_number(text, "intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner")
         or 4 * hidden,
         heads=heads,
-        kv_heads=_kv_heads(text, heads),
-        head_dim=_number(text, "head_dim") or (hidden // heads if heads else 0),
+        kv_heads=kv_heads,
+        head_dim=head_dim,
         vocabulary=_number(text, "vocab_size"),
         tied_embeddings=tied,
         parameters=sum(p.numel() for p in model.parameters()),
@@ -202,6 +215,7 @@ def shape_of_model(model: Any, name: str = "") -> ModelShape:
         tensors={path: tuple(p.shape)
                  for path, p in model.named_parameters(remove_duplicate=False)},
         experts_per_token=_number(text, "num_experts_per_tok"),
+        cached=cached_layers(config, kv_heads, head_dim),
     )
 
 
