@@ -31,8 +31,6 @@ from studio.training.dry_run_result import DryRun, dry_run_of
 from studio.training.failure import TRACEBACK_FILE
 from studio.training.phases import PHASE
 
-_FINISHED_BY_THE_SYSTEM = "the system ended the process"
-
 
 def dry_run(
     recipe: Recipe, settings: Settings, *, progress: Progress = silent, stop: ShouldStop = never,
@@ -74,13 +72,21 @@ def _measured(
                 if stop():
                     raise Stopped("The dry run was stopped.")
                 progress(_how_far(run, recipe))
-        if outcome.is_file():
-            return _without_error(json.loads(outcome.read_text(encoding="utf-8")), run)
-        if child.was_killed:
-            where = f"{_last_phase(run)} ({_FINISHED_BY_THE_SYSTEM})"
-            return {"ran_out": where, "facts": {}, "phases": [], "outside_bytes": None}
-        raise RunError(f"The dry run's process broke off: {child.last_words}",
-                       "A training would break in the same way; see what else runs on this PC.")
+        return outcome_of(run, outcome, child)
+
+
+def outcome_of(run: Run, outcome: Path, child: Child) -> dict[str, Any]:
+    """What a child that has ended left in the file `outcome`, or what its end says.
+
+    Raises RunError where it says that training would not work either.
+    """
+    if outcome.is_file():
+        return _without_error(json.loads(outcome.read_text(encoding="utf-8")), run)
+    if child.was_killed:
+        where = f"{_last_phase(run)} (the system ended the process)"
+        return {"ran_out": where, "facts": {}, "phases": [], "outside_bytes": None}
+    raise RunError(f"The dry run's process broke off: {child.last_words}",
+                   "A training would break in the same way; see what else runs on this PC.")
 
 
 @contextmanager
