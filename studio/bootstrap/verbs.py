@@ -13,6 +13,8 @@ VERBS = {
     "inspect": "read a data file: its format, rows, and problems",
     "params": "count what a recipe trains, without loading the model",
     "estimate": "how much memory a recipe needs, and whether it fits",
+    "fit": "change a recipe as little as needed so that it fits here or on a card",
+    "sizes": "which model sizes can be trained here or on a card",
     "dryrun": "measure two steps of a recipe beside the estimate",
     "train": "train a recipe",
     "resume": "go on with a run that was stopped or interrupted",
@@ -20,6 +22,7 @@ VERBS = {
     "chat": "ask the base model and adapters side by side",
     "merge": "merge an adapter into a plain Transformers folder",
     "export": "write a GGUF file",
+    "bench": "measure what the studio claims, beside its peers",
     "demo": "the whole job once, without a page: train, compare, merge, export",
     TEST: "install what the tests need and run them",
 }

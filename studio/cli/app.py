@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from studio.cli import demo, dryrun, models, reports, serving, talk, training
+from studio.cli import bench, demo, dryrun, fitting, models, reports, serving, talk, training
 from studio.cli.common import explain
 from studio.errors import StudioError
 
@@ -22,9 +22,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Fine-tune a language model with LoRA or QLoRA on this PC.",
 )
-for verbs in (serving.verbs, reports.verbs, dryrun.verbs, training.verbs, talk.verbs, models.verbs,
-              demo.verbs):
+for verbs in (serving.verbs, reports.verbs, fitting.verbs, dryrun.verbs, training.verbs, talk.verbs,
+              models.verbs, demo.verbs):
     app.registered_commands += verbs.registered_commands
+app.add_typer(bench.bench, name="bench")
 
 
 @app.callback(invoke_without_command=True)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,9 @@ from studio.presets import starter_recipe
 from studio.recipe import Recipe, load_recipe
 from studio.recipe.fields import STARTER
 from studio.settings import Settings, load_settings, prepare_environment
+
+if TYPE_CHECKING:
+    from studio.models.shape import ModelShape
 
 Home = Annotated[
     Path | None, typer.Option("--home", metavar="DIR", help="The studio's folder for models, "
@@ -50,6 +53,14 @@ def read_recipe(recipe: str, changes: list[str] | None = None) -> Recipe:
     """The recipe of a call, with its `--set` changes applied."""
     found = starter_recipe() if recipe == STARTER else load_recipe(recipe)
     return found.with_values(_parsed(changes)) if changes else found
+
+
+def recipe_shape(recipe: Recipe, settings: Settings) -> ModelShape:
+    """The shape of the recipe's model, from its configuration alone."""
+    from studio.models.shape import model_shape
+
+    return model_shape(recipe.model.source, settings, revision=recipe.model.revision,
+                       trust_remote_code=recipe.model.trust_remote_code)
 
 
 def _parsed(changes: list[str]) -> dict[str, Any]:

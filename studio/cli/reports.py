@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,15 +15,11 @@ from studio.cli.common import (
     RecipeFile,
     open_settings,
     read_recipe,
+    recipe_shape,
     report,
 )
 from studio.cli.show import console
 from studio.files import readable_bytes
-from studio.recipe import Recipe
-from studio.settings import Settings
-
-if TYPE_CHECKING:
-    from studio.models.shape import ModelShape
 
 verbs = typer.Typer()
 
@@ -97,18 +93,11 @@ def params(recipe: RecipeFile, changes: Changes = None, home: Home = None,
         from studio.adapters.count import count_trainable
 
         chosen = read_recipe(recipe, changes)
-        count = count_trainable(chosen, _shape(chosen, settings))
+        count = count_trainable(chosen, recipe_shape(chosen, settings))
         return {"trainable": count.trainable, "total": count.total, "percent": count.percent,
                 "adapter_bytes": count.adapter_bytes}
 
     report(as_json, work, _show_params)
-
-
-def _shape(recipe: Recipe, settings: Settings) -> ModelShape:
-    from studio.models.shape import model_shape
-
-    return model_shape(recipe.model.source, settings, revision=recipe.model.revision,
-                       trust_remote_code=recipe.model.trust_remote_code)
 
 
 def _show_params(count: dict[str, Any]) -> None:
@@ -130,7 +119,7 @@ def estimate(recipe: RecipeFile, changes: Changes = None, home: Home = None,
 
         chosen = read_recipe(recipe, changes)
         device = calibrated(pick_device(), settings)
-        shape = _shape(chosen, settings)
+        shape = recipe_shape(chosen, settings)
         free = free_device_bytes(device)
         return {**estimate_memory(chosen, shape, device, free_bytes=free).to_dict(free),
                 "calibration": calibration_dict(device.calibration)}

@@ -17,14 +17,19 @@ from typing import TYPE_CHECKING, Literal
 from studio.device import Device
 from studio.errors import StudioError
 from studio.files import readable_bytes
+from studio.hardware.calibration import calibrated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from studio.settings import Settings
 
 CARDS_FILE = Path(__file__).parent.parent.parent / "assets" / "cards.json"
 DESKTOP_BYTES = 800_000_000
 """What a desktop with a browser and an editor keeps of the card that drives the screen."""
 THIS_PC = "This PC"
+LIKE = 0.7
+"""Cards as similar as this to an unknown name are suggested; 1 is the same."""
 
 Kind = Literal["GeForce", "laptop", "workstation", "data centre"]
 
@@ -110,12 +115,18 @@ def _words(text: str) -> list[str]:
 
 
 def _suggestion(text: str) -> str:
-    by_name = {card.name.casefold(): card for card in cards()}
-    near = difflib.get_close_matches(text.casefold(), by_name, n=3, cutoff=0.4)
-    if near:
-        return (f"Nearest: {_names(by_name[name] for name in near)}. Or take one like it, and say "
-                "how much memory yours has.")
-    return "Take one of the same age, such as RTX 4090 24 GB, and say how much memory yours has."
+    """The cards whose words are most like those of `text`: 4061 -> 4060."""
+    wanted = _words(text)
+    scored = [(sum(_likeness(word, card) for word in wanted) / max(1, len(wanted)), card)
+              for card in cards()]
+    best = sorted(scored, key=lambda pair: -pair[0])[:3]
+    near = [card for score, card in best if score >= LIKE]
+    like = f"Nearest: {_names(near)}. Or take" if near else "Take"
+    return f"{like} a card of the list, such as RTX 4090, and say how much memory yours has."
+
+
+def _likeness(word: str, card: Card) -> float:
+    return max(difflib.SequenceMatcher(None, word, other).ratio() for other in _words(card.name))
 
 
 def _names(found: Iterable[Card]) -> str:
@@ -130,21 +141,25 @@ def place_on(card: Card) -> Place:
     return Place(card.name, card.device, card.free_bytes, False, f"{note}.")
 
 
-def this_pc() -> Place:
-    """What trains here, with the memory that is free right now. Imports torch."""
+def this_pc(settings: Settings) -> Place:
+    """What trains here, with the memory that is free right now and what dry runs taught. Imports
+    torch."""
     from studio.device import free_device_bytes, pick_device
 
-    device = pick_device()
+    device = calibrated(pick_device(), settings)
     name = "This PC's processor" if device.kind == "cpu" else f"This PC, {device.name}"
     return Place(name, device, free_device_bytes(device), True, "What is free right now.")
 
 
-def find_place(card: str | None = None, memory_gb: float | None = None) -> Place:
+def find_place(
+    settings: Settings, card: str | None = None, memory_gb: float | None = None
+) -> Place:
     """This PC, or the card that is named, with `memory_gb` of free memory where given.
 
     Raises StudioError for a card that is not in the list and for memory that is none.
     """
-    place = this_pc() if card in (None, "", THIS_PC) else place_on(find_card(str(card)))
+    here = card is None or card in ("", THIS_PC)
+    place = this_pc(settings) if here else place_on(find_card(str(card)))
     if memory_gb is None:
         return place
     if memory_gb <= 0:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.hardware.fit_steps import STEPS, Situation, Step, Values
 from studio.hardware.memory import Estimate, estimate
+from studio.recipe import form_fields
 
 if TYPE_CHECKING:
     from studio.device import Device
@@ -37,6 +38,11 @@ class Change:
     why: str
     saved_bytes: int
     along: tuple[tuple[str, Any, Any], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The setting as forms call it."""
+        return setting_label(self.key)
 
     @property
     def values(self) -> Values:
@@ -134,6 +140,18 @@ def _situation(
     if has_bitsandbytes is None:
         has_bitsandbytes = device.kind != "mps" and bitsandbytes_installed()
     return Situation(recipe, shape, device, has_bitsandbytes, length)
+
+
+def setting_label(key: str) -> str:
+    """What forms call the setting of a dotted key."""
+    return next((field.label for field in form_fields() if field.key == key), key)
+
+
+def setting_text(value: Any) -> str:
+    """A value as forms show it: True -> 'on'."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def bitsandbytes_installed() -> bool:

@@ -31,7 +31,7 @@ def what_would_fit(fit: Fit, shape: ModelShape, place: Place) -> tuple[str, ...]
             "free."]
     if fit.recipe.adapter.method == "none":
         said.append(_with_lora(fit, shape, place))
-    said += [_larger_card(fit, shape, place), _smaller_model(fit, shape, place)]
+    said += [_larger_card(fit, shape), _smaller_model(fit, shape, place)]
     return tuple(said)
 
 
@@ -45,12 +45,11 @@ def _with_lora(fit: Fit, shape: ModelShape, place: Place) -> str:
             f"about {readable_bytes(lora.after.total_bytes)}.")
 
 
-def _larger_card(fit: Fit, shape: ModelShape, place: Place) -> str:
+def _larger_card(fit: Fit, shape: ModelShape) -> str:
     card = smallest_card(fit.recipe, shape, above_bytes=fit.free_bytes)
     if card is None:
         return "No single card of the list has the memory for it."
-    verb = "is" if place.is_this_pc else "would be"
-    return f"The smallest card on which it fits, all these changes made, {verb} {card.name}."
+    return f"The smallest card on which changes like these make it fit is {card.name}."
 
 
 def smallest_card(recipe: Recipe, shape: ModelShape, *, above_bytes: int = 0) -> Card | None:

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 TABLE_RECIPE = Recipe().with_values({"training.gradient_checkpointing": True})
 """1024 tokens, sixteen examples to a step, rank 16 on every linear layer. Gradient checkpointing is
 on in every cell: left to decide by itself, small models would spend what memory there is."""
+TABLE_SETTINGS = (
+    f"{TABLE_RECIPE.data.max_length} tokens, {TABLE_RECIPE.training.effective_batch_size} examples "
+    f"to a step, rank {TABLE_RECIPE.adapter.rank}, with gradient checkpointing"
+)
+"""The same in words."""
 METHODS: dict[str, dict[str, Any]] = {
     "Full": {"adapter.method": "none", "model.quantization": "none",
              "training.learning_rate": 2e-5},

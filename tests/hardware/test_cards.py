@@ -17,6 +17,7 @@ from studio.hardware.cards import (
     place_on,
     this_pc,
 )
+from studio.settings import Settings
 
 
 @pytest.mark.parametrize("card", cards(), ids=lambda card: card.name)
@@ -72,17 +73,17 @@ def test_a_card_with_a_screen_keeps_something_for_the_desktop() -> None:
     assert "desktop" not in place_on(server).note
 
 
-def test_without_a_card_this_pc_is_meant_with_what_is_free_now() -> None:
+def test_without_a_card_this_pc_is_meant_with_what_is_free_now(settings: Settings) -> None:
     for name in (None, "", THIS_PC):
-        place = find_place(name)
+        place = find_place(settings, name)
         assert place.is_this_pc
-        assert place.device == this_pc().device
+        assert place.device == this_pc(settings).device
         assert 0 < place.free_bytes <= place.device.total_bytes
 
 
-def test_memory_that_is_given_counts_instead() -> None:
-    place = find_place("RTX 4090", 10)
+def test_memory_that_is_given_counts_instead(settings: Settings) -> None:
+    place = find_place(settings, "RTX 4090", 10)
     assert (place.free_bytes, place.device.name) == (10 * 10**9, "RTX 4090 24 GB")
-    assert find_place(None, 1000).device.total_bytes == 10**12
+    assert find_place(settings, None, 1000).device.total_bytes == 10**12
     with pytest.raises(StudioError, match="is nothing to train in"):
-        find_place("RTX 4090", 0)
+        find_place(settings, "RTX 4090", 0)

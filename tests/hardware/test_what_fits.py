@@ -12,6 +12,7 @@ from studio.hardware.what_fits import METHODS, SizeTable, what_fits
 from studio.models.catalogue import usual_models
 from studio.models.shape import known_shape
 from studio.recipe import Recipe
+from studio.settings import Settings
 
 RANK = {"no": 0, "tight": 1, "comfortable": 2}
 NAMES = ("GTX 1660 6 GB", "RTX 4090 24 GB", "H100 80 GB")
@@ -85,8 +86,8 @@ def test_the_same_table_is_worked_out_once() -> None:
     assert table("H100 80 GB").cell("starter", "nothing of the kind") is None
 
 
-def test_this_pc_has_a_table_too() -> None:
-    place = find_place()
+def test_this_pc_has_a_table_too(settings: Settings) -> None:
+    place = find_place(settings)
     found = what_fits(place)
     assert found.free_bytes <= place.free_bytes
     assert len(found.rows) == len(usual_models())
