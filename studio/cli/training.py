@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 import typer
@@ -51,16 +52,24 @@ def resume(name: Annotated[str, typer.Argument(metavar="NAME", help="A stopped r
 
     def work() -> dict[str, Any]:
         jobs = JobRunner(settings, Arbiter())
-        return _follow(jobs, jobs.resume(name))
+        since_seconds = time.time()
+        return _follow(jobs, jobs.resume(name), since_seconds)
 
     report(as_json, work, _show_result)
 
 
-def follow(jobs: JobRunner, run: Run, progress: Progress) -> dict[str, Any]:
-    """Show a run's progress until it ends. Raises RunError with its own words if it failed."""
+def follow(
+    jobs: JobRunner, run: Run, progress: Progress, since_seconds: float = 0.0
+) -> dict[str, Any]:
+    """Show a run's progress and its notes (those after `since_seconds`, Unix time) until it ends.
+
+    Raises RunError with its own words if it failed.
+    """
+    notes = _Notes(run, since_seconds)
     try:
         while jobs.active is not None:
             jobs.wait(LOOK_EVERY_SECONDS)
+            notes.tell()
             tell_progress(run.story(), progress)
     except KeyboardInterrupt:
         progress(Step("Stopping, keeping what it has"))
@@ -69,9 +78,26 @@ def follow(jobs: JobRunner, run: Run, progress: Progress) -> dict[str, Any]:
     return result_of(run)
 
 
-def _follow(jobs: JobRunner, run: Run) -> dict[str, Any]:
+def _follow(jobs: JobRunner, run: Run, since_seconds: float = 0.0) -> dict[str, Any]:
     with show.bar() as progress:
-        return follow(jobs, run, progress)
+        return follow(jobs, run, progress, since_seconds)
+
+
+class _Notes:
+    """What a run noted, each once, on standard error above the progress."""
+
+    def __init__(self, run: Run, since_seconds: float) -> None:
+        self._run = run
+        self._since_seconds = since_seconds
+        self._told = 0
+
+    def tell(self) -> None:
+        """Print what was noted since the last time."""
+        found = [event["text"] for event in self._run.events()
+                 if event["type"] == "note" and event["time"] >= self._since_seconds]
+        for text in found[self._told:]:
+            show.errors.print(show.escape(text), soft_wrap=True)
+        self._told = len(found)
 
 
 def tell_progress(story: Story, progress: Progress) -> None:

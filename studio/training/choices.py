@@ -15,6 +15,7 @@ from studio.hardware.workload import MOST_JOINED_TOKENS
 from studio.recipe import Recipe
 
 if TYPE_CHECKING:
+    from studio.hardware.free_now import Comparison
     from studio.models.shape import ModelShape
 
 _NUMBERS = {"bfloat16": "16-bit (bfloat16)", "float16": "16-bit (float16)",
@@ -79,6 +80,18 @@ def choose_checkpointing(
                       "free memory might not be enough.")
     return False, (f"No gradient checkpointing: {readable_bytes(free_bytes)} of free memory are "
                    "enough without it.")
+
+
+def compare_with_free(recipe: Recipe, shape: ModelShape, device: Device) -> Comparison:
+    """The estimate at the recipe's maximum length beside what is free now: advice, no condition.
+
+    Raises SetupError where a GPU no longer answers.
+    """
+    from studio.hardware.free_now import compare, free_now
+    from studio.hardware.memory import estimate
+
+    free = free_now(device)
+    return compare(estimate(recipe, shape, device, free_bytes=free.free_bytes), free)
 
 
 def choose_joined_rows(

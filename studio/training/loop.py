@@ -23,7 +23,7 @@ from studio.training.checkpoints import (
     keep_checkpoint,
     require_resumable,
 )
-from studio.training.choices import choose_precision
+from studio.training.choices import choose_precision, compare_with_free
 from studio.training.environment import record_environment
 from studio.training.failure import RecordedFailures
 from studio.training.reporter import StateReporter, TrainReporter
@@ -90,7 +90,11 @@ class Stages:
         return checkpoint
 
     def load(self, device: Device) -> Base:
-        """The base model with its adapter on it, found or fetched first."""
+        """The base model with its adapter on it, found or fetched first.
+
+        Before it is loaded the run notes whether the estimate fits into what is free.
+        """
+        from studio.hardware.calibration import calibrated
         from studio.models.loading import load_base, load_tokenizer
         from studio.models.shape import model_shape
         from studio.models.source import find_model
@@ -105,6 +109,9 @@ class Stages:
         self._stop_here()
         shape = model_shape(wanted.source, self.settings, revision=wanted.revision,
                             trust_remote_code=wanted.trust_remote_code)
+        comparison = compare_with_free(self.recipe, shape, calibrated(device, self.settings))
+        self.run.append("note", level="info" if comparison.level == "good" else "warning",
+                        text=comparison.text)
         self.states.enter("loading")
         free_bytes = free_device_bytes(device)
         tokenizer = load_tokenizer(folder, trust_remote_code=wanted.trust_remote_code)
@@ -197,3 +204,5 @@ def _telemetry(run: Run) -> Iterator[None]:
         yield
     finally:
         sampler.close()
+        if sampler.problem:
+            run.append("note", level="warning", text=sampler.problem)
