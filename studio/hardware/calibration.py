@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from studio.settings import Settings
 
 FILE_NAME = "calibration.json"
-PASSING = ("activations", "recomputation", "logits", "slack")
-"""Parts that come and go within a step."""
+IN_TENSORS = ("activations", "recomputation", "logits")
+"""Parts that come and go within a step as live tensors."""
+PASSING = (*IN_TENSORS, "slack")
+"""The same, with the gaps that they leave."""
 KEPT = 5
 """Dry runs kept of each machine; the median is over these."""
 LOWEST, HIGHEST = 0.5, 2.0
@@ -87,9 +89,12 @@ def corrected(estimate: Estimate, calibration: Calibration | None) -> Estimate:
         return estimate
     parts = tuple(_corrected(part, calibration) for part in estimate.parts)
     change = sum(part.bytes for part in parts) - estimate.total_bytes
+    in_tensors = sum(after.bytes - before.bytes for before, after
+                     in zip(estimate.parts, parts, strict=True) if before.name in IN_TENSORS)
     return dataclasses.replace(
         estimate, parts=parts, low_bytes=max(0, estimate.low_bytes + change),
-        high_bytes=estimate.high_bytes + change)
+        high_bytes=estimate.high_bytes + change,
+        allocated_bytes=estimate.allocated_bytes + in_tensors)
 
 
 def _corrected(part: PartBytes, calibration: Calibration) -> PartBytes:

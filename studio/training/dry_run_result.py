@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from studio.hardware.calibration import PASSING, passing_bytes
+from studio.hardware.calibration import IN_TENSORS, PASSING, passing_bytes
 from studio.training.phases import Phase
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from studio.models.shape import ModelShape
     from studio.recipe import Recipe
 
-ON_GPU_TOGETHER = tuple(name for name in PASSING if name != "slack")
 _STEP_PHASES = ("forward pass", "backward pass", "optimizer step")
 
 
@@ -171,7 +170,7 @@ class _Measured:
             "optimizer": facts["optimizer_bytes"]}
         rest = self._peak() - sum(filter(None, exact.values()))
         if on_gpu:
-            return {**exact, ", ".join(ON_GPU_TOGETHER): max(0, rest),
+            return {**exact, ", ".join(IN_TENSORS): max(0, rest),
                     "slack": max(0, self._reserved() - self._peak()),
                     "overhead": self.outside_bytes}
         overhead = self._libraries_and_data()
