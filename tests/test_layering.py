@@ -19,7 +19,7 @@ FLOORS = (
     {"chat"},
     {"export"},
     {"serve"},
-    {"demo"},
+    {"demo", "bench"},
     {"ui", "cli", "__main__"},
 )
 SLOW = {"torch", "transformers", "peft", "trl", "datasets", "gradio", "plotly", "bitsandbytes",

@@ -117,12 +117,13 @@ def _workload(row: dict[str, str], shape: ModelShape) -> Workload:
     trains_base = row["method"].startswith("full")
     targets = _targets(row["targets"], shape, trains_base)
     rank = _whole(row["rank"])
-    own_code = bool(re.search("litgpt|torchtune", _software(row)))
+    is_litgpt = "litgpt" in _software(row)
+    own_code = is_litgpt or "torchtune" in _software(row)
     batch, length = _whole(row["micro_batch"]) or 1, _whole(row["seq_actual"])
     attention = _attention(row.get("attn_impl", ""))
-    packed = row.get("packing") == "1"
+    packed = _is_on(row.get("packing", ""))
     quantization = _quantization(row)
-    autocast = row.get("autocast") == "1"
+    autocast = _is_on(row.get("autocast", ""))
     weight_bytes = 4 if "float32" in row["base_dtype"] or "fp32" in row["base_dtype"] else 2
     prepared = _kbit_preparation(row) if quantization != "none" else ""
     adapter_bytes = 2 if row.get("adapter_dtype", "").startswith(("bf", "fp16", "float16")) else 4
@@ -135,7 +136,7 @@ def _workload(row: dict[str, str], shape: ModelShape) -> Workload:
         trainable_bytes=weight_bytes if trains_base else adapter_bytes, trains_base=trains_base,
         trainable=shape.parameters if trains_base else _adapter_parameters(row, shape, targets),
         rank=rank, targets=targets, optimizer=_optimizer(row["optimizer"]),
-        checkpointing=row["grad_ckpt"] == "1", attention=attention, quantization=quantization,
+        checkpointing=_is_on(row["grad_ckpt"]), attention=attention, quantization=quantization,
         double_quantization=not re.fullmatch("nf4", row["base_dtype"]), autocast=autocast,
         mask_width=length if masked else 0, dora="dora" in row.get("method_detail", "").lower(),
         norm_bytes=4 if prepared else None, unquantized_bytes=4 if prepared == "all" else None,
@@ -144,11 +145,27 @@ def _workload(row: dict[str, str], shape: ModelShape) -> Workload:
         and "fused" not in row["optimizer"],
         experts_as_linears=shape.experts_per_token > 0 and "transformers 5" not in _software(row),
         logit_bytes=_logit_bytes(row, shape, autocast=autocast),
-        fast_norms=bool(re.search(FAST_KERNELS, _software(row) + row.get("method_detail", ""))),
-        offloads_activations=row.get("act_offload") == "1",
-        fused_qkv="litgpt" in row["targets"], padded_adapter="litgpt" in row["targets"],
-        dropout="litgpt" in row["targets"],
+        fast_norms=_has_fast_norms(row),
+        updates_in_backward=bool(re.search("in.?(bwd|backward)", row["optimizer"].lower())),
+        offloads_activations=_is_on(row.get("act_offload", "")),
+        keeps_quantized_inputs=quantization == "4bit" and bool(
+            re.search(r"(bitsandbytes|bnb) 0\.(3\d|40|41)\b", _software(row))),
+        lengths_vary=_lengths_vary(row), fused_qkv=is_litgpt, padded_adapter=is_litgpt,
+        dropout=is_litgpt,
     )
+
+
+def _lengths_vary(row: Mapping[str, str]) -> bool | None:
+    """Whether the steps of the run differed in length, which tears the allocator's blocks apart."""
+    if re.search("variab|fragment|dynamic", row.get("notes", "").lower()):
+        return True
+    if _is_on(row.get("packing", "")) or _counter(row["metric"]) == "allocated":
+        return False
+    return None
+
+
+def _is_on(text: str) -> bool:
+    return text.lower() not in ("", "0", "no", "false", "none", "off")
 
 
 def _logit_bytes(row: Mapping[str, str], shape: ModelShape, *, autocast: bool) -> float | None:
@@ -159,7 +176,11 @@ def _logit_bytes(row: Mapping[str, str], shape: ModelShape, *, autocast: bool) -
     transformers 4.46 on the 16-bit logits stay beside them. The oldest architectures made no
     float32 copy: four tensors, or three, in the format that the loss is computed in.
     """
-    loss = _loss(row.get("loss_impl", ""))
+    text = row.get("loss_impl", "")
+    loss = _loss(text)
+    if loss == "full" and autocast and "argmax" in text:
+        # Accelerate gives autocast's outputs back in float32, and the accuracy reads them.
+        return 2 + 12 + 4
     version = re.search(r"transformers (\d+)\.(\d+)", _software(row))
     if loss in ("chunked", "fused") or version is None:
         return None
@@ -229,11 +250,24 @@ def _quantization(row: Mapping[str, str]) -> Literal["none", "8bit", "4bit"]:
     return "8bit" if re.search("int8|8.?bit|qlora8", text) else "none"
 
 
+def _has_fast_norms(row: Mapping[str, str]) -> bool:
+    """A kernel, or torch.compile, which computes the float32 copy again rather than keep it."""
+    text = f"{_software(row)} {row.get('method_detail', '')} {row.get('loss_impl', '')}".lower()
+    return bool(re.search(FAST_KERNELS, text)) or _is_on(row.get("compile", ""))
+
+
 def _kbit_preparation(row: Mapping[str, str]) -> str:
-    """What PEFT's prepare_model_for_kbit_training left in 32 bits: "", "norms" or "all"."""
-    if "baseline" in row.get("method_detail", ""):
+    """What the preparation of a quantised base left in 32 bits: "", "norms" or "all".
+
+    PEFT's own widens all that is not quantised; IBM's benchmark widened only the norms for its
+    baseline, and nothing for the accelerated runs.
+    """
+    detail = row.get("method_detail", "")
+    if "baseline" in detail:
         return "norms"
-    return ""
+    is_plain = re.search("trl|axolotl|peft", _software(row))
+    return "all" if is_plain and not re.search(FAST_KERNELS + "|accelerated",
+                                               _software(row) + detail) else ""
 
 
 def _loss(text: str) -> Loss:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from studio.files import readable_bytes
-from studio.hardware import static_memory, step_memory
-from studio.hardware.layer_memory import layer_bytes
-from studio.hardware.parts import PartBytes, gone, part
+from studio.hardware import static_memory
+from studio.hardware.calibration import corrected
+from studio.hardware.moments import moments
+from studio.hardware.parts import PartBytes
+from studio.hardware.slack import slack
 from studio.hardware.workload import Workload, workload_of
 
 if TYPE_CHECKING:
@@ -21,14 +23,6 @@ if TYPE_CHECKING:
     from studio.models.shape import ModelShape
     from studio.recipe import Recipe
 
-GPU_SLACK_SHARE = 0.08
-"""Of what comes and goes in a step: blocks that torch's allocator keeps without filling them."""
-CPU_SLACK_SHARE = 0.6
-"""Of all that the layers compute in a step, kept or computed again: on Linux the C library does not
-give freed blocks back. Measured 0.5 to 0.8 on a 135M model in float32, with and without
-checkpointing; nothing of it under MALLOC_MMAP_THRESHOLD_=65536."""
-CPU_RETURNED_BYTES = 32 * 2**20
-"""Blocks from here on it does give back (glibc's largest mmap threshold)."""
 COMFORTABLE_SHARE = 0.8
 _DOUBT = {"weights": 0.02, "adapter": 0.02, "gradients": 0.05, "optimizer": 0.05,
           "activations": 0.15, "recomputation": 0.3, "logits": 0.2, "overhead": 0.3, "slack": 0.5}
@@ -37,13 +31,19 @@ _DOUBT = {"weights": 0.02, "adapter": 0.02, "gradients": 0.05, "optimizer": 0.05
 
 @dataclass(frozen=True)
 class Estimate:
-    """The peak of a training step. `moment` says when it is; parts add up to the total."""
+    """The peak of a training step. `moment` says when it is; parts add up to the total.
+
+    `allocated_bytes` is the most that live tensors take, torch's own count: its peak may be at
+    another moment than that of the total. `basis` says what the range from low to high rests on.
+    """
 
     parts: tuple[PartBytes, ...]
     moment: str
     checkpointing: bool
     low_bytes: int
     high_bytes: int
+    allocated_bytes: int
+    basis: str
 
     @property
     def total_bytes(self) -> int:
@@ -51,9 +51,9 @@ class Estimate:
         return sum(piece.bytes for piece in self.parts)
 
     @property
-    def allocated_bytes(self) -> int:
-        """Without overhead and slack: what torch's own counters show at the peak."""
-        return sum(p.bytes for p in self.parts if p.name not in ("overhead", "slack"))
+    def reserved_bytes(self) -> int:
+        """Without overhead: what torch's allocator holds."""
+        return sum(piece.bytes for piece in self.parts if piece.name != "overhead")
 
     def to_dict(self, free_bytes: int | None = None) -> dict[str, Any]:
         """Plain values for JSON; `fits` is null where `free_bytes` is not given."""
@@ -62,7 +62,9 @@ class Estimate:
             "high_bytes": self.high_bytes,
             "parts": {piece.name: piece.bytes for piece in self.parts},
             "formulas": {piece.name: piece.formula for piece in self.parts},
-            "moment": self.moment, "gradient_checkpointing": self.checkpointing,
+            "moment": self.moment, "basis": self.basis,
+            "allocated_bytes": self.allocated_bytes, "reserved_bytes": self.reserved_bytes,
+            "gradient_checkpointing": self.checkpointing,
             "free_bytes": free_bytes,
             "fits": None if free_bytes is None else self.total_bytes <= free_bytes,
             "verdict": None if free_bytes is None else verdict(self, free_bytes),
@@ -77,6 +79,7 @@ def estimate(
 
     `length` is the longest example in tokens where it is known, else `data.max_length` counts.
     Checkpointing on auto is decided for `free_bytes`, or for the whole device where not given.
+    Corrected by what dry runs measured on `device`, where it carries a calibration.
     Raises ModelError for target modules that the model does not have.
     """
     free = device.total_bytes if free_bytes is None else free_bytes
@@ -84,8 +87,8 @@ def estimate(
     on = switch is True or (
         switch == "auto" and checkpointing_needed(recipe, shape, device, free, length=length)
     )
-    return estimate_workload(workload_of(recipe, shape, device, checkpointing=on, length=length),
-                             shape)
+    work = workload_of(recipe, shape, device, checkpointing=on, length=length)
+    return corrected(estimate_workload(work, shape), device.calibration)
 
 
 def checkpointing_needed(
@@ -97,74 +100,34 @@ def checkpointing_needed(
     Decided on the high end of the range: a run that dies costs more than the time saved.
     """
     plain = workload_of(recipe, shape, device, checkpointing=False, length=length)
-    return estimate_workload(plain, shape).high_bytes > free_bytes
+    return corrected(estimate_workload(plain, shape), device.calibration).high_bytes > free_bytes
 
 
 def estimate_workload(work: Workload, shape: ModelShape) -> Estimate:
     """The estimate of a step, every `auto` decided."""
     steady = [static_memory.weights(work, shape), static_memory.adapter(work),
               static_memory.optimizer(work)]
-    moment, passing = max(_moments(work, shape), key=lambda found: _sum(found[1]))
-    found = {piece.name: piece for piece in
-             [*steady, *passing, static_memory.overhead(work), _slack(work, shape, passing)]}
-    parts = tuple(found[name] for name in _DOUBT)
+    found = [(moment, slack(work, shape, moment)) for moment in moments(work, shape)]
+    peak, gaps = max(found, key=lambda pair: pair[0].bytes + pair[1].bytes)
+    pieces = {piece.name: piece for piece in
+              [*steady, *peak.parts, static_memory.overhead(work), gaps]}
+    parts = tuple(pieces[name] for name in _DOUBT)
     doubt = sum(piece.bytes * _DOUBT[piece.name] for piece in parts)
-    total = _sum(parts)
-    return Estimate(parts, moment, work.checkpointing, round(total - doubt), round(total + doubt))
+    total = sum(piece.bytes for piece in parts)
+    allocated = sum(piece.bytes for piece in steady) + max(m.bytes for m, _ in found)
+    return Estimate(parts, peak.name, work.checkpointing, round(total - doubt),
+                    round(total + doubt), allocated, _basis(work))
 
 
-def _slack(work: Workload, shape: ModelShape, passing: list[PartBytes]) -> PartBytes:
-    """What the allocator holds beyond what is asked of it."""
-    if work.device != "cpu":
-        return part("slack", GPU_SLACK_SHARE * _sum(passing),
-                    f"{GPU_SLACK_SHARE:.0%} of {readable_bytes(_sum(passing))} that come and go, "
-                    "kept by the allocator")
-    if work.tokens * shape.hidden * work.activation_bytes >= CPU_RETURNED_BYTES:
-        return part("slack", 0, "The system takes back blocks as large as these")
-    churn = work.tokens * shape.layers * layer_bytes(work, shape).kept
-    return part("slack", CPU_SLACK_SHARE * churn,
-                f"{CPU_SLACK_SHARE:.0%} of {readable_bytes(churn)} that all layers compute in a "
-                "step, gaps that the system's allocator does not give back")
-
-
-Moment = tuple[str, list[PartBytes]]
-
-
-def _moments(work: Workload, shape: ModelShape) -> list[Moment]:
-    """Each moment that can be the peak, with the parts that come and go as they are then."""
-    gradients = static_memory.gradients(work)
-    activations = step_memory.activations(work, shape)
-    layer = step_memory.recomputation(work, shape)
-    loss = step_memory.logits(work, shape)
-    at_loss, at_layer = "the loss", "the backward pass of the last layer"
-    found = [
-        (at_loss, [_early(gradients, work, at_loss), activations, gone(layer, at_loss), loss]),
-        (at_layer, [_early(gradients, work, at_layer), activations, layer, gone(loss, at_layer)]),
-    ]
-    if work.trains_base:
-        first = "the backward pass of the first layer, when every gradient is there"
-        found.append((first, [gradients, gone(activations, first), layer, gone(loss, first)]))
-    step = "the optimizer's step"
-    copy = static_memory.optimizer_step_bytes(work)
-    stepping = part("gradients", gradients.bytes + copy,
-                    f"{gradients.formula} The optimizer's step copies {readable_bytes(copy)} of "
-                    "its state for a moment: together") if copy else gradients
-    found.append((step, [stepping, gone(activations, step), gone(layer, step), gone(loss, step)]))
-    return found
-
-
-def _early(gradients: PartBytes, work: Workload, when: str) -> PartBytes:
-    """The gradients before the backward pass: there only if earlier micro-batches left them.
-
-    An adapter's are counted always, they are small.
-    """
-    if work.trains_base and not work.accumulates:
-        return gone(gradients, when)
-    return gradients
-
-
-def _sum(parts: list[PartBytes] | tuple[PartBytes, ...]) -> int:
-    return sum(piece.bytes for piece in parts)
+def _basis(work: Workload) -> str:
+    """What the range rests on."""
+    if work.device == "cpu":
+        return ("Rests on real steps measured on a processor, models of a dozen families: "
+                "launch.py bench cpu-memory repeats them.")
+    if work.device == "mps":
+        return "Counted as on an NVIDIA GPU; nothing was measured on Apple's."
+    return ("Rests on 106 runs that others published, half of them met within 1 %, nine in ten "
+            "within 6 %: launch.py bench memory repeats the comparison.")
 
 
 def verdict(estimate: Estimate, free_bytes: int) -> str:

@@ -58,8 +58,12 @@ def adapter(work: Workload) -> PartBytes:
                 f"{millions(work.trainable)} trained parameters at {work.trainable_bytes} bytes")
 
 
-def gradients(work: Workload) -> PartBytes:
+def gradients(work: Workload, shape: ModelShape) -> PartBytes:
     """One gradient per trained parameter, in its own number format."""
+    if work.updates_in_backward:
+        size = work.trainable * work.trainable_bytes / max(1, shape.layers)
+        return part("gradients", size, f"Those of one of {shape.layers} layers at a time, used "
+                    "as soon as they are there")
     return part("gradients", work.trainable * work.trainable_bytes,
                 f"{millions(work.trainable)} trained parameters at {work.trainable_bytes} bytes")
 

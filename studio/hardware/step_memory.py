@@ -39,13 +39,13 @@ def activations(work: Workload, shape: ModelShape) -> PartBytes:
     if work.checkpointing:
         per_layer = float(work.stream_bytes * shape.hidden)
         what = "the input of each layer, the rest is computed again"
-        if work.offloads_activations:
-            return part("activations", 2 * work.tokens * per_layer,
-                        f"{work.tokens:,} tokens x 2 layers x {per_layer:,.0f} bytes on their way "
-                        "to and from main memory")
     else:
         per_layer = layer_bytes(work, shape).kept
         what = f"all that the backward pass needs, with {work.attention} attention"
+    if work.offloads_activations:
+        return part("activations", 2 * work.tokens * per_layer,
+                    f"{work.tokens:,} tokens x 2 layers x {per_layer:,.0f} bytes on their way "
+                    "to and from main memory")
     size = work.tokens * shape.layers * per_layer
     return part("activations", size,
                 f"{work.batch} examples x {work.length} tokens x {shape.layers} layers x "

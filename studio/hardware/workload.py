@@ -42,12 +42,15 @@ class Workload:
     of a quantised base leaves them: the residual stream is then as wide. `unquantized_bytes` is
     of embeddings and head beside a quantised base. `mask_width` is the row length of the attention
     mask, 0 where there is none. `has_triton` says whether the chunked loss runs as a GPU kernel
-    without float32 copies.
+    without float32 copies. `lengths_vary`: steps differ in length, and the GPU's allocator cannot
+    stretch its blocks; None: not known.
 
     The last few say how other software than the studio's differs. `logit_bytes`: bytes per logit at
     the loss's peak, where known. `experts_as_linears`: a mixture's experts are single linear layers
     (transformers before 5), quantised with the others. `fast_norms`: a kernel that keeps only the
-    norm's input as it came. `offloads_activations`: layer inputs wait in main memory.
+    norm's input as it came. `keeps_quantized_inputs`: of every 4-bit product, as bitsandbytes
+    before 0.42 did. `offloads_activations`: layer inputs wait in main memory.
+    `updates_in_backward`: each layer's gradient is used and dropped as soon as it is there.
     `fused_qkv`: query, key and value are one product whatever the configuration says, and
     `padded_adapter` that the adapter's share of it is copied into place (litgpt).
     """
@@ -84,6 +87,9 @@ class Workload:
     fast_norms: bool = False
     offloads_activations: bool = False
     fused_qkv: bool = False
+    keeps_quantized_inputs: bool = False
+    lengths_vary: bool | None = False
+    updates_in_backward: bool = False
     padded_adapter: bool = False
 
     @property

@@ -1,0 +1,58 @@
+"""What an allocator holds beyond what is asked of it.
+
+torch's CUDA allocator keeps freed blocks for later tensors; where steps differ in length they do
+not fit. The shares are what a model of that allocator gives (`simulate/allocator.py`), not fitted.
+On a CPU the C library decides.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from studio.files import readable_bytes
+from studio.hardware.layer_memory import layer_bytes
+from studio.hardware.moments import Moment
+from studio.hardware.parts import PartBytes, part
+from studio.hardware.workload import Workload
+
+if TYPE_CHECKING:
+    from studio.models.shape import ModelShape
+
+EVEN_SHARE = 0.08
+"""Of what comes and goes in a step, where every step is alike."""
+UNEVEN_SHARE = 1.0
+"""Where lengths differ from step to step: as much again as is live. One run in ten has a third of
+it, one in ten half more, by the order in which the lengths come."""
+CPU_SLACK_SHARE = 0.6
+"""Of all that the layers compute in a step, kept or computed again: on Linux the C library does not
+give freed blocks back. Measured 0.5 to 0.8 on a 135M model in float32, with and without
+checkpointing; nothing of it under MALLOC_MMAP_THRESHOLD_=65536."""
+CPU_RETURNED_BYTES = 32 * 2**20
+"""Blocks from here on it does give back (glibc's largest mmap threshold)."""
+
+
+def slack(work: Workload, shape: ModelShape, moment: Moment) -> PartBytes:
+    """What the allocator holds unused at `moment`."""
+    return _cpu_slack(work, shape) if work.device == "cpu" else _gpu_slack(work, moment)
+
+
+def _gpu_slack(work: Workload, moment: Moment) -> PartBytes:
+    if work.lengths_vary is False:
+        return part("slack", EVEN_SHARE * moment.bytes,
+                    f"{EVEN_SHARE:.0%} of {readable_bytes(moment.bytes)} that come and go, kept "
+                    "by the allocator")
+    share = UNEVEN_SHARE if work.lengths_vary else (UNEVEN_SHARE + EVEN_SHARE) / 2
+    alike = moment.bytes - moment.length_bytes
+    return part("slack", EVEN_SHARE * alike + share * moment.length_bytes,
+                f"{share:.0%} of {readable_bytes(moment.length_bytes)} whose size differs from "
+                "step to step, kept by the allocator in pieces that fit no later tensor"
+                + (f", and {EVEN_SHARE:.0%} of {readable_bytes(alike)}" if alike else ""))
+
+
+def _cpu_slack(work: Workload, shape: ModelShape) -> PartBytes:
+    if work.tokens * shape.hidden * work.activation_bytes >= CPU_RETURNED_BYTES:
+        return part("slack", 0, "The system takes back blocks as large as these")
+    churn = work.tokens * shape.layers * layer_bytes(work, shape).kept
+    return part("slack", CPU_SLACK_SHARE * churn,
+                f"{CPU_SLACK_SHARE:.0%} of {readable_bytes(churn)} that all layers compute in a "
+                "step, gaps that the system's allocator does not give back")
