@@ -25,16 +25,27 @@ verbs = typer.Typer()
 
 
 @verbs.command()
-def doctor(home: Home = None, offline: Offline = False, as_json: AsJson = False) -> None:
+def doctor(
+    recipe: Annotated[str | None, typer.Option("--recipe", metavar="FILE", help="Also compare the "
+                                               "disk space that this recipe takes. A file, or "
+                                               "'starter'.")] = None,
+    changes: Changes = None, home: Home = None, offline: Offline = False, as_json: AsJson = False,
+) -> None:
     """Check this PC: hardware, drivers, libraries, and what it can train."""
     settings = open_settings(home, offline)
 
     def work() -> dict[str, Any]:
+        from studio.hardware.disk import disk_needs
         from studio.hardware.doctor import diagnose
         from studio.hardware.probe import probe
 
+        disk = None
+        if recipe is not None:
+            chosen = read_recipe(recipe, changes)
+            disk = disk_needs(chosen, recipe_shape(chosen, settings), settings)
         return {"hardware": probe(settings.home).to_dict(),
-                "findings": [finding.to_dict() for finding in diagnose(settings)]}
+                "findings": [finding.to_dict() for finding in diagnose(settings, disk=disk)],
+                "disk": None if disk is None else disk.to_dict()}
 
     report(as_json, work, _show_doctor)
 
@@ -48,9 +59,19 @@ def _show_doctor(found: dict[str, Any]) -> None:
     rows += [(f"GPU {number}", f"{gpu['name']}, {readable_bytes(gpu['total_bytes'] or 0)}")
              for number, gpu in enumerate(hardware["gpus"])]
     show.table("This PC", ("Part", "What it is"), rows)
-    show.table("Checks", ("", "What", "What to do"),
-               [(f["level"], f["what"], f["hint"]) for f in found["findings"]])
-    console.print(hardware["verdict"])
+    if found["disk"]:
+        _show_disk(found["disk"])
+    show.table("Checks", ("", "What was found, and what to do"),
+               [(f["level"], f["what"] + (f"\n-> {f['hint']}" if f["hint"] else ""))
+                for f in found["findings"]])
+    console.print(show.escape(hardware["verdict"]))
+
+
+def _show_disk(disk: dict[str, Any]) -> None:
+    show.table("Disk space of the recipe", ("Part", "Size", "How", "Where"),
+               [(part["name"], readable_bytes(part["bytes"]), part["formula"], part["folder"])
+                for part in disk["parts"]])
+    console.print(f"Together {readable_bytes(disk['total_bytes'])}.")
 
 
 @verbs.command()
@@ -113,15 +134,17 @@ def estimate(recipe: RecipeFile, changes: Changes = None, home: Home = None,
     settings = open_settings(home, offline)
 
     def work() -> dict[str, Any]:
-        from studio.device import free_device_bytes, pick_device
+        from studio.device import pick_device
         from studio.hardware.calibration import calibrated, calibration_dict
+        from studio.hardware.free_now import compare, free_now
         from studio.hardware.memory import estimate as estimate_memory
 
         chosen = read_recipe(recipe, changes)
         device = calibrated(pick_device(), settings)
         shape = recipe_shape(chosen, settings)
-        free = free_device_bytes(device)
-        return {**estimate_memory(chosen, shape, device, free_bytes=free).to_dict(free),
+        free = free_now(device)
+        found = estimate_memory(chosen, shape, device, free_bytes=free.free_bytes)
+        return {**found.to_dict(free.free_bytes), "advice": compare(found, free).text,
                 "calibration": calibration_dict(device.calibration)}
 
     report(as_json, work, _show_estimate)
@@ -132,9 +155,8 @@ def _show_estimate(found: dict[str, Any]) -> None:
                [(name, readable_bytes(size)) for name, size in found["parts"].items()])
     console.print(f"Together about {readable_bytes(found['total_bytes'])} (between "
                   f"{readable_bytes(found['low_bytes'])} and "
-                  f"{readable_bytes(found['high_bytes'])}), "
-                  f"{readable_bytes(found['free_bytes'])} are free.")
-    console.print("This fits." if found["fits"] else "This does not fit.")
+                  f"{readable_bytes(found['high_bytes'])}).")
+    console.print(show.escape(found["advice"]))
     if found["calibration"]:
         console.print(show.escape(found["calibration"]["sentence"]))
 

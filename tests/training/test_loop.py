@@ -238,3 +238,13 @@ def test_memory_that_runs_out_is_told_with_what_would_avoid_it(
 
 def test_every_final_state_is_a_state_that_the_story_knows() -> None:
     assert {"done", "stopped", "failed"} == set(FINAL_STATES)
+
+
+def test_before_the_base_is_loaded_the_run_notes_whether_the_estimate_fits(
+    settings: Settings, make_recipe: MakeRecipe
+) -> None:
+    run, _ = _run(settings, make_recipe(training__max_steps=1))
+    types = [(event["type"], event.get("state") or event.get("text", "")) for event in run.events()]
+    note = next(place for place, (kind, text) in enumerate(types)
+                if kind == "note" and "Fits" in text)
+    assert note < types.index(("state", "loading"))
