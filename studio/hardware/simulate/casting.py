@@ -1,0 +1,117 @@
+"""Autocast and GPU kernels for tensors on the meta device, where torch has neither.
+
+Follows torch's lists for CUDA (`torch/docs/source/amp.rst`): matrix products in 16 bits, norms
+and powers in 32, and a weight's copy kept until the forward pass is over. Only operations that
+transformer layers use are listed.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, cast
+
+from studio.hardware.simulate import kernels
+
+_SHORT = {"linear", "matmul", "__matmul__", "__rmatmul__", "bmm", "mm", "addmm", "baddbmm",
+          "conv1d", "einsum", "grouped_mm", "_grouped_mm", "scaled_dot_product_attention"}
+_LONG = {"layer_norm", "group_norm", "pow", "__pow__", "rsqrt", "exp", "log", "norm",
+         "cross_entropy", "nll_loss", "softplus", "cumsum", "prod"}
+_LONG_RESULT = {"softmax", "log_softmax"}
+_active = threading.local()
+
+
+def cast_dtype() -> Any:
+    """What matrix products are cast to in this thread; None where nothing is."""
+    mode = getattr(_active, "mode", None)
+    return mode.short if mode is not None else None
+
+
+def forget_copies() -> None:
+    """Drop the weights' copies, as torch does where an autocast block ends."""
+    mode = getattr(_active, "mode", None)
+    if mode is not None:
+        mode.copies.clear()
+
+
+def casting_again() -> AbstractContextManager[Any]:
+    """The same block once more: the backward pass runs outside it, and recomputes inside it."""
+    return casting(_active.mode.short, on_gpu=_active.mode.on_gpu)
+
+
+def casting(short: Any, *, on_gpu: bool) -> AbstractContextManager[Any]:
+    """A block in which this thread computes as under autocast to dtype `short`, or None without.
+
+    `on_gpu`: dropout keeps a byte per number instead of a number.
+    """
+    return cast(AbstractContextManager[Any], _mode_class()(short, on_gpu))
+
+
+@functools.cache
+def _mode_class() -> Any:
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Casting(TorchFunctionMode):
+        """Stands before autograd, so that casts are part of what it records."""
+
+        def __init__(self, short: Any, on_gpu: bool) -> None:
+            super().__init__()
+            self.short = short
+            self.on_gpu = on_gpu
+            self.copies: dict[int, Any] = {}
+            self.outer: Any = None
+            self.replaced: dict[str, Callable[..., Any]] = {
+                "scaled_dot_product_attention": kernels.scaled_dot_product_attention}
+            if on_gpu:
+                self.replaced["dropout"] = kernels.dropout
+
+        def __enter__(self) -> Any:
+            self.outer = getattr(_active, "mode", None)
+            _active.mode = self
+            return super().__enter__()
+
+        def __exit__(self, *error: Any) -> None:
+            _active.mode = self.outer
+            self.copies.clear()
+            super().__exit__(*error)
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+                               ) -> Any:
+            name = getattr(func, "__name__", "")
+            kwargs = kwargs or {}
+            if self.short is not None:
+                args, kwargs = self.cast(name, args, kwargs)
+            return self.replaced.get(name, func)(*args, **kwargs)
+
+        def cast(self, name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
+            if name in _SHORT:
+                return self.each(self.shorten, args, kwargs)
+            if name in _LONG:
+                return self.each(self.lengthen, args, kwargs)
+            if name in _LONG_RESULT and kwargs.get("dtype") is None:
+                return args, {**kwargs, "dtype": torch.float32}
+            return args, kwargs
+
+        def each(self, change: Callable[[Any], Any], args: Any, kwargs: Any) -> tuple[Any, Any]:
+            return (tuple(change(value) for value in args),
+                    {key: change(value) for key, value in kwargs.items()})
+
+        def shorten(self, value: Any) -> Any:
+            if not isinstance(value, torch.Tensor) or value.dtype not in (
+                    torch.float32, torch.float16, torch.bfloat16) or value.dtype == self.short:
+                return value
+            if not (value.is_leaf and value.requires_grad and value.dtype == torch.float32):
+                return value.to(self.short)
+            if id(value) not in self.copies:
+                self.copies[id(value)] = value.to(self.short)
+            return self.copies[id(value)]
+
+        def lengthen(self, value: Any) -> Any:
+            short = isinstance(value, torch.Tensor) and value.dtype in (
+                torch.float16, torch.bfloat16)
+            return value.float() if short else value
+
+    return Casting
