@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from studio.errors import SetupError
 from studio.main_memory import read_main_memory
+from studio.settings import gpu_blocks_stretch
 
 if TYPE_CHECKING:
     import torch
@@ -39,8 +40,9 @@ class Calibration:
 class Device:
     """The device that trains and answers. `fast_dtype` is what it computes fastest in.
 
-    `uuid` is of a CUDA GPU, by which NVML finds the same card. `calibration` corrects every
-    estimate for the device; it travels here so that all of them agree.
+    `uuid` is of a CUDA GPU, by which NVML finds the same card; `blocks_stretch` says whether
+    torch's allocator can enlarge its blocks there. `calibration` corrects every estimate for the
+    device; it travels here so that all of them agree.
     """
 
     kind: Kind
@@ -48,6 +50,7 @@ class Device:
     fast_dtype: Literal["bfloat16", "float16", "float32"]
     total_bytes: int
     uuid: str | None = None
+    blocks_stretch: bool = False
     calibration: Calibration | None = None
 
     @property
@@ -66,7 +69,7 @@ def pick_device() -> Device:
         # bf16 arithmetic came with compute capability 8.0 (Ampere); before, it is emulated.
         fast: Literal["bfloat16", "float16"] = "bfloat16" if properties.major >= 8 else "float16"
         return Device("cuda", properties.name, fast, properties.total_memory,
-                      str(properties.uuid))
+                      str(properties.uuid), blocks_stretch=gpu_blocks_stretch())
     memory = read_main_memory().total_bytes
     if torch.backends.mps.is_available():
         return Device("mps", "Apple GPU", "float16", memory)

@@ -8,6 +8,8 @@ them.
 from __future__ import annotations
 
 import os
+import platform
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,11 +93,30 @@ def gpu_switches(environment: Mapping[str, str] | None = None) -> GpuSwitches:
                        env.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID")
 
 
+_ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+"""What torch's CUDA allocator reads; the second is the older name."""
+_STRETCH = "expandable_segments:True"
+
+
+def _gpu_blocks_can_stretch() -> bool:
+    """The driver can enlarge a block on Linux; not under Windows, and WSL 2 crashes at it."""
+    return sys.platform == "linux" and "microsoft" not in platform.release().lower()
+
+
+def gpu_blocks_stretch(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether torch's CUDA allocator enlarges its blocks, so that steps of different length leave
+    no gaps."""
+    env = os.environ if environment is None else environment
+    return any(_STRETCH in env.get(name, "") for name in _ALLOCATOR_VARIABLES)
+
+
 def prepare_environment(settings: Settings) -> None:
     """Set the switches that libraries read once, at import. Call before any of them is imported.
 
     Telemetry is off, the page's temporary files and the Hub's cache lie where they are expected,
-    and OpenMP threads sleep instead of spinning, since the page shares the cores with training.
+    OpenMP threads sleep instead of spinning, since the page shares the cores with training, and
+    torch's CUDA allocator enlarges blocks where the system can, since freed ones of another length
+    would lie idle.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -105,6 +126,8 @@ def prepare_environment(settings: Settings) -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     # The studio draws its own progress; libraries' bars would write across it.
     os.environ.setdefault("TQDM_DISABLE", "1")
+    if _gpu_blocks_can_stretch() and not any(name in os.environ for name in _ALLOCATOR_VARIABLES):
+        os.environ[_ALLOCATOR_VARIABLES[0]] = _STRETCH
     if settings.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
         os.environ["HF_DATASETS_OFFLINE"] = "1"

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from studio.files import readable_bytes
-from studio.hardware import static_memory, step_memory
+from studio.hardware import passes, static_memory, step_memory
+from studio.hardware.objectives import OBJECTIVES
 from studio.hardware.parts import PartBytes, gone, part
 from studio.hardware.workload import Workload
 
@@ -22,6 +23,9 @@ LOSS = "the loss"
 LAST_LAYER = "the backward pass of the last layer"
 FIRST_LAYER = "the backward pass of the first layer, when every gradient is there"
 UPDATE = "the optimizer's step"
+EVALUATION = "the evaluation on held-out examples"
+REFERENCE = "the reference model's answer"
+WRITING = "the writing of answers to learn from"
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,25 @@ def moments(work: Workload, shape: ModelShape) -> list[Moment]:
     if work.trains_base:
         found.append(Moment(FIRST_LAYER, (gradients, gone(activations, FIRST_LAYER), layer,
                                           gone(loss, FIRST_LAYER))))
+    return found + _without_gradients(work, shape, activations, loss)
+
+
+def _without_gradients(
+    work: Workload, shape: ModelShape, activations: PartBytes, loss: PartBytes
+) -> list[Moment]:
+    """Moments at which a pass keeps nothing for itself. Gradients were used up by then."""
+    found = []
+    none = part("gradients", 0, "Used up by the step before")
+    forward = passes.forward_pass(work, shape)
+    if work.evaluates:
+        found.append(Moment(EVALUATION, (none, gone(activations, EVALUATION), forward,
+                                         gone(loss, EVALUATION))))
+    if work.compares:
+        # The policy's pass is finished but for its backward, the reference's comes on top.
+        found.append(Moment(REFERENCE, (none, activations, forward, loss)))
+    if OBJECTIVES[work.objective].writes:
+        found.append(Moment(WRITING, (none, passes.writing(work, shape), gone(forward, WRITING),
+                                      gone(loss, WRITING))))
     return found
 
 

@@ -33,7 +33,10 @@ def weights(work: Workload, shape: ModelShape) -> PartBytes:
         copy = work.activation_bytes if is_cast else 0
         text = f"{millions(shape.parameters)} parameters at {work.weight_bytes} bytes"
         text += f", and {copy} for a copy in {work.dtype} to compute with" if copy else ""
-        return part("weights", shape.parameters * (work.weight_bytes + copy), text)
+        # Where the base itself is trained, only a second model remembers what it was.
+        twin = work.weight_bytes if work.trains_base and work.compares else 0
+        text += f", and {twin} for the reference model" if twin else ""
+        return part("weights", shape.parameters * (work.weight_bytes + copy + twin), text)
     quantized = linear_parameters(shape.linears)
     if work.experts_as_linears:
         quantized += sum(linear.parameters for linear in shape.stacked if linear.experts > 1)

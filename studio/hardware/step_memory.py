@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from studio.hardware.layer_memory import layer_bytes
+from studio.hardware.objectives import OBJECTIVES
 from studio.hardware.parts import PartBytes, part
 from studio.hardware.workload import Workload
 
@@ -67,13 +68,18 @@ def logits(work: Workload, shape: ModelShape) -> PartBytes:
     """The final norm, the output head's product, and the loss of tokens that carry it."""
     b = work.activation_bytes
     norm = shape.hidden * (work.stream_bytes if work.fast_norms else 4)
+    if OBJECTIVES[work.objective].scores:
+        each = norm + 2 * b * shape.hidden
+        return part("logits", work.tokens * each,
+                    f"{work.tokens:,} tokens x {each:,} bytes around the final norm; an answer's "
+                    "score is one number")
     if work.loss in ("full", "half", "kernel"):
-        each = work.logit_bytes or {"full": b + FULL_LOGITS_BYTES, "half": b * HALF_TENSORS,
-                                    "kernel": b * KERNEL_TENSORS}[work.loss]
+        logit = work.logit_bytes or {"full": b + FULL_LOGITS_BYTES, "half": b * HALF_TENSORS,
+                                     "kernel": b * KERNEL_TENSORS}[work.loss]
         ends = norm + b * shape.hidden
-        return part("logits", work.tokens * (shape.vocabulary * each + ends),
+        return part("logits", work.tokens * (shape.vocabulary * logit + ends),
                     f"{work.tokens:,} tokens x ({shape.vocabulary:,} vocabulary entries x "
-                    f"{each:g} bytes + {ends:,} bytes around the final norm)")
+                    f"{logit:g} bytes + {ends:,} bytes around the final norm)")
     if work.loss == "fused":
         each = norm + shape.hidden * (2 * b + FUSED_SLICES)
         return part("logits", work.tokens * each,

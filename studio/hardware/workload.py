@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 from studio.adapters.count import trainable_parameters
 from studio.adapters.targets import targets_of
+from studio.hardware.objectives import OBJECTIVES, Objective
+from studio.hardware.precision import choose_precision
 
 if TYPE_CHECKING:
     from studio.device import Device
@@ -43,7 +45,8 @@ class Workload:
     of embeddings and head beside a quantised base. `mask_width` is the row length of the attention
     mask, 0 where there is none. `has_triton` says whether the chunked loss runs as a GPU kernel
     without float32 copies. `lengths_vary`: steps differ in length, and the GPU's allocator cannot
-    stretch its blocks; None: not known.
+    stretch its blocks; None: not known. `has_reference`: GRPO's loss compares
+    with the untrained model too.
 
     The last few say how other software than the studio's differs. `logit_bytes`: bytes per logit at
     the loss's peak, where known. `experts_as_linears`: a mixture's experts are single linear layers
@@ -89,6 +92,9 @@ class Workload:
     fused_qkv: bool = False
     keeps_quantized_inputs: bool = False
     lengths_vary: bool | None = False
+    objective: Objective = "sft"
+    has_reference: bool = False
+    evaluates: bool = False
     updates_in_backward: bool = False
     padded_adapter: bool = False
 
@@ -99,8 +105,13 @@ class Workload:
 
     @property
     def tokens(self) -> int:
-        """Tokens computed at once, padding included."""
-        return self.batch * self.length
+        """Tokens computed at once, padding included; a pair of answers makes two rows."""
+        return self.batch * OBJECTIVES[self.objective].rows * self.length
+
+    @property
+    def compares(self) -> bool:
+        """True where the untrained model's answer to the same tokens is computed too."""
+        return self.has_reference or OBJECTIVES[self.objective].compares
 
     @property
     def on_gpu(self) -> bool:
@@ -113,13 +124,10 @@ def workload_of(
     length: int | None = None,
 ) -> Workload:
     """The step that `recipe` asks for. `length`: the longest example in tokens, where known."""
-    dtype = device.fast_dtype if recipe.model.dtype == "auto" else recipe.model.dtype
+    precision = choose_precision(recipe, device)
     trains_base = recipe.adapter.method == "none"
-    # Weights that are trained stay in 32 bits and are cast, unless bfloat16 is asked for.
-    wide = trains_base and recipe.model.dtype != "bfloat16"
-    # TRL turns the adapters of a quantised base to bfloat16; others PEFT keeps in float32.
-    short_adapter = recipe.model.quantization != "none" and dtype == "bfloat16"
-    weight_bytes = 4 if wide else DTYPE_BYTES[dtype]
+    weight_bytes = DTYPE_BYTES[precision.base_dtype]
+    dtype = precision.autocast or precision.base_dtype
     longest = recipe.data.max_length
     if length is not None and not recipe.data.packing:
         longest = min(length, longest)
@@ -128,13 +136,13 @@ def workload_of(
     return Workload(
         device=device.kind, batch=recipe.training.batch_size, length=longest, dtype=dtype,
         weight_bytes=weight_bytes, activation_bytes=DTYPE_BYTES[dtype],
-        trainable_bytes=weight_bytes if trains_base else 2 if short_adapter else 4,
+        trainable_bytes=weight_bytes if trains_base else 4,
         trains_base=trains_base, trainable=trainable_parameters(recipe, shape),
         rank=recipe.adapter.rank, targets=_targets(recipe, shape),
         optimizer=recipe.training.optimizer, checkpointing=checkpointing, attention=attention,
         quantization=recipe.model.quantization,
         double_quantization=recipe.model.double_quantization,
-        autocast=dtype == "float16" or DTYPE_BYTES[dtype] < weight_bytes,
+        autocast=precision.autocast is not None,
         accumulates=recipe.training.gradient_accumulation > 1,
         mask_width=_mask_width(recipe, device, longest, attention),
         dropout=recipe.adapter.dropout > 0, dora=recipe.adapter.use_dora,
@@ -142,6 +150,8 @@ def workload_of(
         has_triton=on_cuda,
         # torch's default on CUDA: all parameters in one go.
         foreach_optimizer=on_cuda and recipe.training.optimizer == "adamw_torch",
+        lengths_vary=on_cuda and not recipe.data.packing and not device.blocks_stretch,
+        objective=recipe.training.method, evaluates=recipe.data.eval_fraction > 0,
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from studio.device import Device, free_device_bytes, pick_device, release_memory
 from studio.errors import Stopped
 from studio.hardware.calibration import calibrated
+from studio.hardware.precision import choose_precision
 from studio.recipe import Model, Recipe
 from studio.runs import Run, checkpoint_step
 from studio.settings import Settings
@@ -23,7 +24,7 @@ from studio.training.checkpoints import (
     keep_checkpoint,
     require_resumable,
 )
-from studio.training.choices import choose_precision, compare_with_free
+from studio.training.choices import compare_with_free
 from studio.training.environment import record_environment
 from studio.training.failure import RecordedFailures
 from studio.training.reporter import StateReporter, TrainReporter

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from studio.device import Device
+from studio.hardware.precision import Precision
 from studio.recipe import Recipe
-from studio.training.choices import Precision, choose_checkpointing, choose_joined_rows
+from studio.training.choices import choose_checkpointing, choose_joined_rows
 from studio.training.rows import can_join_rows, longest, pack
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from studio.device import Device
+from studio.hardware.precision import choose_precision
 from studio.recipe import Recipe
 from studio.training.attention import ROWS
 from studio.training.choices import (
     choose_checkpointing,
     choose_joined_rows,
-    choose_precision,
 )
 from studio.training.rows import can_join_rows, longest, measuring, pack
 from studio.training.trainers import labelled_positions, only_positions

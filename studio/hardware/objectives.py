@@ -1,0 +1,36 @@
+"""What each training method computes in a step, as far as memory is concerned.
+
+Read from TRL 1.16's trainers. Preferences join the chosen and the rejected answer in one batch. The
+reference is asked without gradients: by switching the adapter off, or, where every weight is
+trained, with a second copy of the model. Methods that learn from their own answers write them
+first. All but the reward model compute the head tile by tile, as supervised tuning does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Objective = Literal["sft", "dpo", "kto", "orpo", "reward", "grpo", "rloo"]
+
+
+@dataclass(frozen=True)
+class StepOf:
+    """`rows` of each example; `compares` with a reference (for GRPO only where beta is not 0);
+    `writes` answers itself; `scores` answers with one number instead of predicting tokens."""
+
+    rows: int = 1
+    compares: bool = False
+    writes: bool = False
+    scores: bool = False
+
+
+OBJECTIVES: dict[Objective, StepOf] = {
+    "sft": StepOf(),
+    "dpo": StepOf(rows=2, compares=True),
+    "kto": StepOf(compares=True),
+    "orpo": StepOf(rows=2),
+    "reward": StepOf(rows=2, scores=True),
+    "grpo": StepOf(writes=True),
+    "rloo": StepOf(compares=True, writes=True),
+}

@@ -1,0 +1,43 @@
+"""Passes through the model that keep nothing for a backward pass: evaluation, a reference, writing.
+
+Each needs the widest layer's work and the loss's tiles, or the cache of keys and values; far less
+than training the same tokens, but it may come on top of what training keeps.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from studio.hardware.layer_memory import feed_forward
+from studio.hardware.parts import PartBytes, part
+from studio.hardware.workload import Workload
+
+if TYPE_CHECKING:
+    from studio.models.shape import ModelShape
+
+
+def forward_pass(work: Workload, shape: ModelShape) -> PartBytes:
+    """One layer at work without gradients: its input and output, and its widest block."""
+    b = work.activation_bytes
+    attention = b * shape.head_dim * 2 * (shape.heads + shape.kv_heads)
+    if work.attention == "eager":
+        attention += shape.heads * (work.mask_width or work.length) * (4 + b)
+    widest = max(attention, feed_forward(work, shape).kept)
+    each = 2 * work.stream_bytes * shape.hidden + 4 * shape.hidden + widest
+    return part("recomputation", work.tokens * each,
+                f"{work.tokens:,} tokens x {each:,.0f} bytes: one layer at work, without gradients")
+
+
+def cache_bytes(shape: ModelShape, rows: int, tokens: int, item_bytes: int) -> int:
+    """Keys and values of `rows` sequences of `tokens`; layers with a window keep only that."""
+    return sum(group.count * group.width * min(tokens, group.window or tokens)
+               for group in shape.cached) * rows * item_bytes
+
+
+def writing(work: Workload, shape: ModelShape) -> PartBytes:
+    """Answers that are written before they are learned from: the cache, and one token's logits."""
+    size = cache_bytes(shape, work.batch, work.length, work.activation_bytes)
+    last = work.batch * shape.vocabulary * (work.activation_bytes + 8)
+    return part("activations", size + last,
+                f"{work.batch} answers of up to {work.length} tokens being written: keys and "
+                f"values, and {last:,} bytes to choose the next token")

@@ -1,0 +1,110 @@
+"""What is held at each moment of a step, for every training method."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from studio.hardware.memory import estimate_workload
+from studio.hardware.moments import (
+    EVALUATION,
+    FIRST_LAYER,
+    LAST_LAYER,
+    LOSS,
+    REFERENCE,
+    UPDATE,
+    WRITING,
+    Moment,
+    moments,
+)
+from studio.hardware.objectives import OBJECTIVES, Objective
+from studio.hardware.workload import Workload
+from tests.hardware.shapes import shape_of
+
+SHAPE = shape_of("meta-llama/Meta-Llama-3-8B")
+PLAIN = Workload(
+    device="cuda", batch=2, length=1024, dtype="bfloat16", weight_bytes=2, activation_bytes=2,
+    trainable_bytes=4, trains_base=False, trainable=10_000_000, rank=16,
+    targets=frozenset({"q_proj", "v_proj"}), optimizer="adamw_torch", checkpointing=True,
+    attention="flash_attention_2", has_triton=True)
+
+
+def _named(**changes: object) -> dict[str, Moment]:
+    work = dataclasses.replace(PLAIN, **changes)  # type: ignore[arg-type]
+    return {moment.name: moment for moment in moments(work, SHAPE)}
+
+
+def _part(moment: Moment, name: str) -> int:
+    return next(piece.bytes for piece in moment.parts if piece.name == name)
+
+
+def test_supervised_tuning_of_an_adapter_has_three_moments() -> None:
+    assert set(_named()) == {LOSS, LAST_LAYER, UPDATE}
+
+
+def test_full_tuning_has_every_gradient_only_from_the_first_layers_backward_on() -> None:
+    found = _named(trains_base=True, trainable=SHAPE.parameters, trainable_bytes=2)
+    assert _part(found[LOSS], "gradients") == 0
+    assert _part(found[FIRST_LAYER], "gradients") == 2 * SHAPE.parameters
+
+
+def test_gradient_accumulation_keeps_all_gradients_through_the_forward_pass() -> None:
+    found = _named(trains_base=True, trainable=SHAPE.parameters, trainable_bytes=2,
+                   accumulates=True)
+    assert _part(found[LOSS], "gradients") == 2 * SHAPE.parameters
+
+
+def test_a_pair_of_answers_keeps_twice_the_activations() -> None:
+    one, pair = _named()[LOSS], _named(objective="dpo")[LOSS]
+    assert _part(pair, "activations") == 2 * _part(one, "activations")
+
+
+def test_a_reference_comes_on_top_of_what_the_policy_keeps() -> None:
+    found = _named(objective="dpo")
+    assert found[REFERENCE].bytes > found[LOSS].bytes - _part(found[LOSS], "gradients")
+    assert REFERENCE not in _named(objective="orpo")
+
+
+def test_full_tuning_against_a_reference_holds_a_second_model() -> None:
+    full = dataclasses.replace(PLAIN, trains_base=True, trainable=SHAPE.parameters,
+                               trainable_bytes=2)
+    dpo = dataclasses.replace(full, objective="dpo")
+    sizes = [estimate_workload(work, SHAPE).parts[0].bytes for work in (full, dpo)]
+    assert sizes[1] == sizes[0] + 2 * SHAPE.parameters
+
+
+def test_grpo_has_a_reference_only_where_its_loss_asks_for_one() -> None:
+    assert REFERENCE not in _named(objective="grpo")
+    assert REFERENCE in _named(objective="grpo", has_reference=True)
+
+
+def test_answers_are_written_with_a_cache_of_keys_and_values() -> None:
+    [writing] = [m for name, m in _named(objective="grpo").items() if name == WRITING]
+    keys_and_values = 32 * 2 * 8 * 128 * 2  # layers x (keys, values) x heads x size x bytes
+    assert _part(writing, "activations") == pytest.approx(
+        2 * (1024 * keys_and_values + 128256 * 10))
+
+
+def test_a_reward_model_makes_no_logits() -> None:
+    dpo, reward = _named(objective="dpo")[LOSS], _named(objective="reward")[LOSS]
+    assert _part(reward, "logits") < _part(dpo, "logits")
+
+
+def test_evaluation_needs_less_than_training() -> None:
+    found = _named(evaluates=True)
+    assert 0 < found[EVALUATION].bytes < found[LAST_LAYER].bytes
+
+
+def test_an_update_inside_the_backward_pass_holds_one_layers_gradients() -> None:
+    found = _named(trains_base=True, trainable=SHAPE.parameters, trainable_bytes=2,
+                   updates_in_backward=True)
+    assert _part(found[UPDATE], "gradients") == pytest.approx(2 * SHAPE.parameters / 32)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_method_has_an_estimate_whose_parts_add_up(objective: Objective) -> None:
+    found = estimate_workload(dataclasses.replace(PLAIN, objective=objective), SHAPE)
+    assert sum(piece.bytes for piece in found.parts) == found.total_bytes
+    assert found.low_bytes < found.total_bytes < found.high_bytes
+    assert found.allocated_bytes <= found.reserved_bytes
