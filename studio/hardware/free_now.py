@@ -81,9 +81,13 @@ class FreeWatch:
         self._kept: FreeNow | None = None
         self._until = 0.0
 
-    def now(self, device: Device) -> FreeNow:
-        """The memory of `device` now. Raises SetupError where a GPU no longer answers."""
-        free_bytes = free_device_bytes(device)
+    def now(self, device: Device, free_bytes: int | None = None) -> FreeNow:
+        """The memory of `device` now; `free_bytes` where it was measured this moment.
+
+        Raises SetupError where a GPU no longer answers.
+        """
+        if free_bytes is None:
+            free_bytes = free_device_bytes(device)
         with self._lock:
             if self._kept is None or time.monotonic() >= self._until \
                     or self._kept.device != device:

@@ -35,8 +35,8 @@ function draw() {
     const layout = figure.layout;
     layout.font = Object.assign(layout.font || {}, {
         color: css('--body-text-color-subdued', '#8b93a3'), family: css('--font', 'sans-serif')});
-    for (const axis of ['xaxis', 'yaxis', 'yaxis2']) {
-        if (layout[axis]) { layout[axis].gridcolor = css('--border-color-primary', '#8b93a333'); }
+    for (const axis of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
+        layout[axis].gridcolor = css('--border-color-primary', '#8b93a333');
     }
     layout.hoverlabel = {bgcolor: css('--background-fill-primary', '#fff'),
         font: {color: css('--body-text-color', '#222')},

@@ -16,9 +16,11 @@ from studio.settings import Settings
 if TYPE_CHECKING:
     from studio.chat.desk import ChatDesk
     from studio.hardware.doctor import Finding
+    from studio.hardware.free_now import FreeWatch
     from studio.hardware.telemetry import Sampler
     from studio.training.job import JobRunner
     from studio.ui.data_desk import DataDesk
+    from studio.ui.recordings import Recordings
     from studio.ui.shelf import RunShelf
     from studio.ui.tasks import Tasks
 
@@ -109,6 +111,20 @@ class Studio:
         from studio.hardware.telemetry import Sampler
 
         return Sampler()
+
+    @made_once
+    def recordings(self) -> Recordings:
+        """The load and temperature that runs have recorded."""
+        from studio.ui.recordings import Recordings
+
+        return Recordings()
+
+    @made_once
+    def free(self) -> FreeWatch:
+        """What is free on the device right now, and who holds the rest."""
+        from studio.hardware.free_now import FreeWatch
+
+        return FreeWatch()
 
     @made_once
     def shelf(self) -> RunShelf:

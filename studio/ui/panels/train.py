@@ -6,7 +6,7 @@ the program, not to a page: every page reads the same run folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import gradio as gr
 from studio.errors import RecipeError
 from studio.recipe import recipe_to_yaml
 from studio.runs import Run
-from studio.ui import charts, markup
+from studio.ui import charts, charts_telemetry, markup
 from studio.ui.guard import guarded
 from studio.ui.live_plot import figure_value, live_plot
 from studio.ui.panels import train_view
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from studio.ui.shelf import RunRow
     from studio.ui.studio import Studio
 
+REDRAWN_EVERY = 10
+"""Samples between two drawings of the load while a run is at work."""
 RESUMABLE = ("stopped", "interrupted", "failed")
 Seen = dict[str, Any]
 
@@ -43,6 +45,7 @@ class Snapshot:
     active: str
     can_resume: bool
     sample: Sample | None
+    recorded: Sequence[Sample] = ()
 
 
 def build(studio: Studio, shared: Shared) -> None:
@@ -87,6 +90,12 @@ def _build_views() -> dict[str, Any]:
             "telemetry": gr.HTML(elem_id="train-telemetry"),
             "log": gr.HTML(train_view.log_view(None), elem_id="train-log"),
         }
+        with gr.Accordion("Load, memory and temperature", visible=False,
+                          elem_id="train-load-box") as parts["load_box"]:
+            parts["load"] = live_plot(
+                height_pixels=charts_telemetry.HEIGHT_PIXELS, elem_id="train-load",
+                empty_text="The first samples come with the first step.",
+            )
         parts["resume"] = gr.Button("Resume this run", visible=False, elem_id="train-resume")
         with (gr.Accordion("Recipe of this run", open=False, visible=False,
                            elem_id="train-recipe-box") as recipe_box,
@@ -172,7 +181,7 @@ def look(studio: Studio, chosen: str) -> Snapshot:
     )
     return Snapshot(
         story, _recipe_text(run), tuple(studio.shelf.rows()), active.name if active else "",
-        can_resume, studio.sampler.sample(),
+        can_resume, studio.sampler.sample(), studio.recordings.of(run),
     )
 
 
@@ -184,7 +193,8 @@ def _recipe_text(run: Run | None) -> str:
 
 
 Part = tuple[Any, Callable[[], Any]]
-PARTS = ("status", "plot", "telemetry", "log", "resume", "recipe", "recipe_box", "runs", "stop")
+PARTS = ("status", "plot", "telemetry", "log", "load", "load_box", "resume", "recipe",
+         "recipe_box", "runs", "stop")
 
 
 def page(now: Snapshot, seen: Seen) -> list[Any]:
@@ -208,9 +218,20 @@ def view(now: Snapshot) -> dict[str, Part]:
             charts.training_figure(story) if story and story.points else None)),
         "telemetry": (telemetry, lambda: telemetry),
         "log": (told, lambda: train_view.log_view(story)),
+        "load": ((name, _drawn(now)), lambda: figure_value(
+            charts_telemetry.telemetry_figure(now.recorded[:_drawn(now)], name))),
+        "load_box": (_drawn(now) > 1, lambda: gr.Accordion(visible=_drawn(now) > 1)),
         "resume": (now.can_resume, lambda: gr.Button(visible=now.can_resume)),
         "recipe": (now.recipe_yaml, lambda: markup.preformatted(now.recipe_yaml)),
         "recipe_box": (bool(story), lambda: gr.Accordion(visible=bool(story))),
         "runs": ((name, now.rows), lambda: train_view.runs_view(list(now.rows), name)),
         "stop": (now.active, lambda: gr.Button(interactive=bool(now.active))),
     }
+
+
+def _drawn(now: Snapshot) -> int:
+    """How many samples the chart of the load shows: all at the end, on the way in steps, since a
+    chart that is redrawn every second takes the cores of training."""
+    count = len(now.recorded)
+    is_active = now.story is not None and now.story.is_active
+    return count - count % REDRAWN_EVERY if is_active and count > REDRAWN_EVERY else count

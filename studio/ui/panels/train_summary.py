@@ -29,8 +29,19 @@ def summary_view(reading: Reading | None) -> str:
         ("Adapter", _adapter(recipe, reading)),
         ("Batch", _batch(recipe)),
         ("Length", _length(recipe)),
-        ("Memory", _memory(reading)),
-    ])
+    ]) + before_start(reading)
+
+
+def before_start(reading: Reading) -> str:
+    """The estimate beside what is free right now, and who holds the rest. It forbids nothing."""
+    if reading.estimate is None or reading.free is None:
+        return ""
+    from studio.hardware.free_now import compare
+
+    found = compare(reading.estimate, reading.free)
+    return ('<div id="train-before-start">'
+            + markup.note(found.sentences[0], " ".join(found.sentences[1:]), found.level)
+            + "</div>")
 
 
 def _model(recipe: Recipe, reading: Reading) -> str:
@@ -79,11 +90,3 @@ def _length(recipe: Recipe) -> str:
     if training.max_steps:
         return f"{training.max_steps:,} steps"
     return "1 epoch" if training.epochs == 1 else f"{training.epochs:g} epochs"
-
-
-def _memory(reading: Reading) -> str:
-    if reading.estimate is None:
-        return "unknown"
-    from studio.hardware.memory import verdict
-
-    return verdict(reading.estimate, reading.free_bytes)

@@ -1,0 +1,138 @@
+"""Load, memory, temperature and power of a run over time: samples become a plotly figure. Pure.
+
+Time in which nothing was recorded (a run that was resumed the next day) is left out of the axis.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from studio.ui.charts import GRID, HELD_OUT, LOSS, RATE, TEXT
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from studio.hardware.telemetry import Sample
+
+HEIGHT_PIXELS = 330
+MAX_POINTS = 400
+GAP_SECONDS = 15.0
+"""Longer without a sample is a pause, not a slow second."""
+POWER = "#c45d7c"
+
+Value = float | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: its axis, and how a stretch of samples becomes one point."""
+
+    name: str
+    colour: str
+    axis: str
+    unit: str
+    take: Callable[[Sample], Value]
+    gather: Callable[[list[float]], float]
+
+
+def _gigabytes(count: int | None) -> Value:
+    return None if count is None else count / 1e9
+
+
+# Memory keeps the highest of a stretch, since its peak is what matters; the rest the average.
+LINES = (
+    Line("GPU", LOSS, "y", " %", lambda s: s.gpu_utilization_percent, statistics.fmean),
+    Line("processor", HELD_OUT, "y", " %", lambda s: s.cpu_percent, statistics.fmean),
+    Line("GPU memory", LOSS, "y2", " GB", lambda s: _gigabytes(s.gpu_used_bytes), max),
+    Line("memory in use", HELD_OUT, "y2", " GB", lambda s: _gigabytes(s.ram_used_bytes), max),
+    Line("of it this program", RATE, "y2", " GB", lambda s: _gigabytes(s.rss_bytes), max),
+    Line("temperature", LOSS, "y3", " °C", lambda s: s.gpu_temperature_celsius, statistics.fmean),
+    Line("power", POWER, "y4", " W", lambda s: s.gpu_power_watts, statistics.fmean),
+)
+_TITLES = {"y": "busy, %", "y2": "memory, GB", "y3": "temperature, °C", "y4": "power, W"}
+
+
+def telemetry_figure(
+    samples: Sequence[Sample], name: str = "", max_points: int = MAX_POINTS
+) -> go.Figure | None:
+    """The curves of what was recorded; None for fewer than two samples."""
+    if len(samples) < 2:
+        return None
+    import plotly.graph_objects as go
+
+    stretches = _stretches(_minutes(samples), max_points)
+    at = [minute for minute, _ in stretches]
+    figure = go.Figure()
+    axes: dict[str, None] = {}
+    for line in LINES:
+        values = [_gathered(line, [samples[index] for index in indices])
+                  for _, indices in stretches]
+        if all(value is None for value in values):
+            continue
+        axes[line.axis] = None
+        figure.add_scatter(
+            x=at, y=values, name=line.name, yaxis=line.axis, mode="lines",
+            line={"color": line.colour, "width": 1.5},
+            hovertemplate=f"%{{y:.1f}}{line.unit}<extra>{line.name}</extra>",
+        )
+    figure.update_layout(**_layout(list(axes), name, len(samples)))
+    return figure
+
+
+def _minutes(samples: Sequence[Sample]) -> list[float]:
+    """Minutes of recording up to each sample; pauses do not count."""
+    passed, found = 0.0, [0.0]
+    for before, after in itertools.pairwise(samples):
+        step = after.time - before.time
+        passed += step if 0 <= step <= GAP_SECONDS else 1.0
+        found.append(passed / 60)
+    return found
+
+
+def _stretches(minutes: list[float], limit: int) -> list[tuple[float, range]]:
+    """At most `limit` stretches of about equal length: where each begins, and its samples."""
+    count = len(minutes)
+    parts = min(limit, count)
+    bounds = [part * count // parts for part in range(parts + 1)]
+    return [(round(minutes[start], 3), range(start, end))
+            for start, end in itertools.pairwise(bounds)]
+
+
+def _gathered(line: Line, samples: list[Sample]) -> Value:
+    known = [value for sample in samples if (value := line.take(sample)) is not None]
+    return round(line.gather(known), 2) if known else None
+
+
+def _layout(axes: list[str], name: str, version: int) -> dict[str, Any]:
+    """Panels from top to bottom; power shares the panel of the temperature, on the right."""
+    axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "rangemode": "tozero",
+            "nticks": 4}
+    panels = [key for key in axes if key != "y4"] or axes
+    height = (1 - 0.14 * (len(panels) - 1)) / len(panels)
+    layout: dict[str, Any] = {
+        "template": None, "height": HEIGHT_PIXELS, "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": TEXT, "size": 12},
+        "margin": {"l": 48, "r": 40 if "y4" in axes else 12, "t": 46, "b": 40},
+        "hovermode": "x unified", "uirevision": name, "datarevision": version,
+        "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.04,
+                   "yanchor": "bottom"},
+        "xaxis": {"gridcolor": GRID, "zeroline": False, "automargin": True,
+                  "title": {"text": "minutes", "standoff": 6}, "anchor": panels[-1]},
+        "annotations": [],
+    }
+    for place, key in enumerate(panels):
+        top = 1 - place * (height + 0.14)
+        layout["yaxis" + key[1:]] = {**axis, "domain": [max(0.0, top - height), top]}
+        layout["annotations"].append({
+            "xref": "paper", "yref": "paper", "x": 0, "xanchor": "left", "y": top + 0.01,
+            "yanchor": "bottom", "showarrow": False, "font": {"size": 11}, "text": _TITLES[key]})
+    if "y4" in axes and "y3" in axes:
+        layout["yaxis4"] = {**axis, "overlaying": "y3", "side": "right", "showgrid": False,
+                            "title": {"text": "W", "standoff": 4}}
+    elif "y4" in axes:
+        layout["yaxis4"] = {**axis, "domain": [0.0, height]}
+    return layout
