@@ -26,7 +26,7 @@ TITLE = "Dry run"
 
 def build(studio: Studio, shared: Shared) -> None:
     """The button, the work under way, what was measured, the calibration."""
-    with gr.Group(elem_classes="card", elem_id="dry-run"):
+    with gr.Group(elem_classes=["card", "dry-run"]):
         with gr.Row():
             gr.HTML(markup.heading(TITLE, "Two real steps on your longest examples, measured "
                                    "beside the estimate. Nothing is saved."))
