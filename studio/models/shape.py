@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from studio.errors import ModelError
-from studio.models.catalogue import known_config
 from studio.models.cache_shape import CachedLayers, cached_layers
+from studio.models.catalogue import known_config
 from studio.models.folder import check_is_model, check_remote_code, read_config
 from studio.models.hub import fetch_config
 from studio.models.libraries import first_line
@@ -65,7 +65,7 @@ class ModelShape:
     embeddings and head, which are adapted only when named; `stacked` are expert and router
     parameters. `modules` maps every module path to its number of parameters, `tensors` every
     parameter's path to its shape (a tied one under both of its names). `cached` is what a chat keeps
-    of each token.
+    of each token, `config_text` the configuration itself as JSON.
     """
 
     name: str
@@ -89,6 +89,7 @@ class ModelShape:
     tensors: Mapping[str, tuple[int, ...]]
     experts_per_token: int = 0
     cached: tuple[CachedLayers, ...] = ()
+    config_text: str = ""
 
     @functools.cached_property
     def bias_names(self) -> tuple[str, ...]:
@@ -216,6 +217,7 @@ def shape_of_model(model: Any, name: str = "") -> ModelShape:
                  for path, p in model.named_parameters(remove_duplicate=False)},
         experts_per_token=_number(text, "num_experts_per_tok"),
         cached=cached_layers(config, kv_heads, head_dim),
+        config_text=json.dumps(config.to_dict(), sort_keys=True, default=str),
     )
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from peft import LoraConfig
     from transformers import PretrainedConfig
 
-REENTRANT=False
 DROPOUT = 0.05
 """Where a workload only says that there is dropout; the rate changes no size."""
 
@@ -37,10 +36,11 @@ class BuiltModel:
 
 
 def build(work: Workload, config: PretrainedConfig, layers: int | None,
-          adapter: LoraConfig | None = None) -> BuiltModel:
+          adapter: LoraConfig | None = None, *, reentrant: bool = False) -> BuiltModel:
     """The model of `config`, cut to `layers` where given, ready for a step of `work`.
 
     `adapter` is PEFT's own configuration; without it one is made of what `work` says.
+    `reentrant`: how layers are computed again, as torch's checkpoint takes it.
     """
     import torch
 
@@ -65,7 +65,7 @@ def build(work: Workload, config: PretrainedConfig, layers: int | None,
         _adapt(model, work, adapter)
     model.train()
     if work.checkpointing:
-        _checkpoint(model, work)
+        _checkpoint(model, reentrant=reentrant)
     trained = tuple(p for p in model.parameters() if p.requires_grad)
     base = tuple(p for p in model.parameters() if work.trains_base or not p.requires_grad)
     return BuiltModel(model, decoder_layers(model, short), base, trained)
@@ -171,7 +171,7 @@ def _adapt(model: Any, work: Workload, adapter: LoraConfig | None) -> None:
             module.cast_input_dtype_enabled = not work.autocast
 
 
-def _checkpoint(model: Any, work: Workload) -> None:
+def _checkpoint(model: Any, *, reentrant: bool) -> None:
     from torch.utils.checkpoint import checkpoint
 
     from studio.hardware.simulate.casting import casting_again
@@ -186,8 +186,7 @@ def _checkpoint(model: Any, work: Workload) -> None:
                 return function(*inputs, **kwargs)
 
         # The state of random numbers belongs to whoever else computes in this process.
-        return checkpoint(layer, *args, use_reentrant=REENTRANT, preserve_rng_state=False)
+        return checkpoint(layer, *args, use_reentrant=reentrant, preserve_rng_state=False)
 
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model._set_gradient_checkpointing(enable=True, gradient_checkpointing_func=again)
     model.enable_input_require_grads()
