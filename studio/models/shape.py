@@ -64,8 +64,8 @@ class ModelShape:
     `linears` are what "all-linear" means (the output head is not among them); `named_only` are
     embeddings and head, which are adapted only when named; `stacked` are expert and router
     parameters. `modules` maps every module path to its number of parameters, `tensors` every
-    parameter's path to its shape (a tied one under both of its names). `cached` is what a chat keeps
-    of each token, `config_text` the configuration itself as JSON.
+    parameter's path to its shape (a tied one under both of its names). `cached` is what a chat
+    keeps of each token, `config_text` the configuration itself as JSON.
     """
 
     name: str
