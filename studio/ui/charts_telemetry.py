@@ -18,20 +18,24 @@ if TYPE_CHECKING:
 
     from studio.hardware.telemetry import Sample
 
-HEIGHT_PIXELS = 330
+HEIGHT_PIXELS = 380
 MAX_POINTS = 400
 GAP_SECONDS = 15.0
 """Longer without a sample is a pause, not a slow second."""
-POWER = "#c45d7c"
+GPU, PC, PROGRAM, TEMPERATURE, POWER = LOSS, HELD_OUT, RATE, "#c2554d", "#b48a1e"
+_BETWEEN = 0.11
+"""Of the height, between two panels."""
 
 Value = float | None
 
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: its axis, and how a stretch of samples becomes one point."""
+    """One curve: its axis, and how a stretch of samples becomes one point. `group` is its word in
+    the legend, which curves of one colour share."""
 
     name: str
+    group: str
     colour: str
     axis: str
     unit: str
@@ -45,15 +49,18 @@ def _gigabytes(count: int | None) -> Value:
 
 # Memory keeps the highest of a stretch, since its peak is what matters; the rest the average.
 LINES = (
-    Line("GPU", LOSS, "y", " %", lambda s: s.gpu_utilization_percent, statistics.fmean),
-    Line("processor", HELD_OUT, "y", " %", lambda s: s.cpu_percent, statistics.fmean),
-    Line("GPU memory", LOSS, "y2", " GB", lambda s: _gigabytes(s.gpu_used_bytes), max),
-    Line("memory in use", HELD_OUT, "y2", " GB", lambda s: _gigabytes(s.ram_used_bytes), max),
-    Line("of it this program", RATE, "y2", " GB", lambda s: _gigabytes(s.rss_bytes), max),
-    Line("temperature", LOSS, "y3", " °C", lambda s: s.gpu_temperature_celsius, statistics.fmean),
-    Line("power", POWER, "y4", " W", lambda s: s.gpu_power_watts, statistics.fmean),
+    Line("GPU", "GPU", GPU, "y", " %", lambda s: s.gpu_utilization_percent, statistics.fmean),
+    Line("processor", "PC", PC, "y", " %", lambda s: s.cpu_percent, statistics.fmean),
+    Line("GPU memory", "GPU", GPU, "y2", " GB", lambda s: _gigabytes(s.gpu_used_bytes), max),
+    Line("PC memory", "PC", PC, "y2", " GB", lambda s: _gigabytes(s.ram_used_bytes), max),
+    Line("of it this program", "this program", PROGRAM, "y2", " GB",
+         lambda s: _gigabytes(s.rss_bytes), max),
+    Line("temperature", "temperature", TEMPERATURE, "y3", " °C",
+         lambda s: s.gpu_temperature_celsius, statistics.fmean),
+    Line("power", "power", POWER, "y4", " W", lambda s: s.gpu_power_watts, statistics.fmean),
 )
-_TITLES = {"y": "busy, %", "y2": "memory, GB", "y3": "temperature, °C", "y4": "power, W"}
+_TITLES = {"y": "busy, %", "y2": "memory in use, GB", "y3": "temperature of the GPU, °C",
+           "y4": "power, W"}
 
 
 def telemetry_figure(
@@ -68,6 +75,7 @@ def telemetry_figure(
     at = [minute for minute, _ in stretches]
     figure = go.Figure()
     axes: dict[str, None] = {}
+    groups: set[str] = set()
     for line in LINES:
         values = [_gathered(line, [samples[index] for index in indices])
                   for _, indices in stretches]
@@ -75,10 +83,12 @@ def telemetry_figure(
             continue
         axes[line.axis] = None
         figure.add_scatter(
-            x=at, y=values, name=line.name, yaxis=line.axis, mode="lines",
+            x=at, y=values, name=line.group, yaxis=line.axis, mode="lines",
+            legendgroup=line.group, showlegend=line.group not in groups,
             line={"color": line.colour, "width": 1.5},
             hovertemplate=f"%{{y:.1f}}{line.unit}<extra>{line.name}</extra>",
         )
+        groups.add(line.group)
     figure.update_layout(**_layout(list(axes), name, len(samples)))
     return figure
 
@@ -111,28 +121,30 @@ def _layout(axes: list[str], name: str, version: int) -> dict[str, Any]:
     """Panels from top to bottom; power shares the panel of the temperature, on the right."""
     axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "rangemode": "tozero",
             "nticks": 4}
-    panels = [key for key in axes if key != "y4"] or axes
-    height = (1 - 0.14 * (len(panels) - 1)) / len(panels)
+    has_right = "y3" in axes and "y4" in axes
+    panels = [key for key in axes if not (has_right and key == "y4")]
+    height = (1 - _BETWEEN * (len(panels) - 1)) / len(panels)
+    tops = {key: 1 - place * (height + _BETWEEN) for place, key in enumerate(panels)}
     layout: dict[str, Any] = {
         "template": None, "height": HEIGHT_PIXELS, "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": TEXT, "size": 12},
-        "margin": {"l": 48, "r": 40 if "y4" in axes else 12, "t": 46, "b": 40},
+        "margin": {"l": 48, "r": 44 if has_right else 12, "t": 50, "b": 40},
         "hovermode": "x unified", "uirevision": name, "datarevision": version,
         "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.04,
                    "yanchor": "bottom"},
         "xaxis": {"gridcolor": GRID, "zeroline": False, "automargin": True,
                   "title": {"text": "minutes", "standoff": 6}, "anchor": panels[-1]},
-        "annotations": [],
+        "annotations": [_title(key, tops[key]) for key in panels],
     }
-    for place, key in enumerate(panels):
-        top = 1 - place * (height + 0.14)
-        layout["yaxis" + key[1:]] = {**axis, "domain": [max(0.0, top - height), top]}
-        layout["annotations"].append({
-            "xref": "paper", "yref": "paper", "x": 0, "xanchor": "left", "y": top + 0.01,
-            "yanchor": "bottom", "showarrow": False, "font": {"size": 11}, "text": _TITLES[key]})
-    if "y4" in axes and "y3" in axes:
+    for key in panels:
+        layout["yaxis" + key[1:]] = {**axis, "domain": [max(0.0, tops[key] - height), tops[key]]}
+    if has_right:
         layout["yaxis4"] = {**axis, "overlaying": "y3", "side": "right", "showgrid": False,
-                            "title": {"text": "W", "standoff": 4}}
-    elif "y4" in axes:
-        layout["yaxis4"] = {**axis, "domain": [0.0, height]}
+                            "tickmode": "auto"}
+        layout["annotations"].append({**_title("y4", tops["y3"]), "x": 1, "xanchor": "right"})
     return layout
+
+
+def _title(key: str, top: float) -> dict[str, Any]:
+    return {"xref": "paper", "yref": "paper", "x": 0, "xanchor": "left", "y": top,
+            "yanchor": "bottom", "showarrow": False, "font": {"size": 11}, "text": _TITLES[key]}

@@ -1,18 +1,30 @@
-"""The disk space that the recipe will take, from the download to a GGUF: pure HTML."""
+"""The disk space that the recipe will take, from the download to a GGUF: a card that follows it."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING
 
+import gradio as gr
+
 from studio.files import readable_bytes
 from studio.ui import markup
+from studio.ui.reading import Reading
+from studio.ui.shared import Shared
 
 if TYPE_CHECKING:
     from studio.hardware.disk import DiskPart
-    from studio.ui.reading import Reading
 
 LEVELS = {"ok": "good", "warning": "warning", "problem": "problem"}
+
+
+def build(shared: Shared) -> None:
+    """Lay the card out; it moves with every setting of the recipe."""
+    with gr.Group(elem_classes="card"):
+        gr.HTML(markup.heading("Disk space it will take", "Everything that the recipe writes, from "
+                               "the download to a GGUF."))
+        card = gr.HTML(disk_card(Reading()), elem_id="disk-needs", padding=False)
+    shared.add_readout(card, disk_card)
 
 
 def disk_card(reading: Reading) -> str:

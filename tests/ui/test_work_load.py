@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,19 +44,20 @@ def sample(second: float, with_gpu: bool = True, **values: object) -> Sample:
 def curves(samples: list[Sample], **options: int) -> dict[str, list]:
     figure = charts.telemetry_figure(samples, **options)
     assert figure is not None
-    return {trace.name: list(trace.y) for trace in figure.data}
+    return {re.findall("<extra>(.*)</extra>", trace.hovertemplate)[0]: list(trace.y)
+            for trace in figure.data}
 
 
 def test_the_chart_has_load_memory_temperature_and_power() -> None:
     found = curves([sample(second) for second in range(10)])
     assert {name: values[0] for name, values in found.items()} == {
-        "GPU": 90, "processor": 50, "GPU memory": 3, "memory in use": 8, "of it this program": 2,
+        "GPU": 90, "processor": 50, "GPU memory": 3, "PC memory": 8, "of it this program": 2,
         "temperature": 61, "power": 140}
 
 
 def test_without_a_gpu_its_curves_are_not_there() -> None:
     assert set(curves([sample(second, with_gpu=False) for second in range(10)])) == {
-        "processor", "memory in use", "of it this program"}
+        "processor", "PC memory", "of it this program"}
     assert charts.telemetry_figure([sample(0)]) is None
 
 
