@@ -64,7 +64,8 @@ def _mode_class() -> Any:
             self.copies: dict[int, Any] = {}
             self.outer: Any = None
             self.replaced: dict[str, Callable[..., Any]] = {
-                "scaled_dot_product_attention": kernels.scaled_dot_product_attention}
+                "scaled_dot_product_attention": kernels.scaled_dot_product_attention,
+                "grouped_mm": kernels.grouped_mm, "_grouped_mm": kernels.grouped_mm}
             if on_gpu:
                 self.replaced["dropout"] = kernels.dropout
 

@@ -46,9 +46,10 @@ def build(work: Workload, config: PretrainedConfig, layers: int | None,
 
     short = shortened(config, layers)
     short.dtype = torch.float32  # what it is built in; never torch's global default of another
-    short._attn_implementation = _attention(work)
+    short._attn_implementation = _attention(work, short)
     kernels.register_attention()
     model = meta_model(short)
+    short.pad_token_id = None  # transformers would look for it among the tokens
     short.dtype = _dtype(work.activation_bytes, work)
     if work.experts_as_linears:
         split_experts(model)
@@ -94,9 +95,16 @@ def decoder_layers(model: Any, config: PretrainedConfig) -> Any:
                 if isinstance(module, nn.ModuleList) and len(module) == count)
 
 
-def _attention(work: Workload) -> str:
+def _attention(work: Workload, config: PretrainedConfig) -> str:
+    """What transformers is told. Older architectures know only the names they were written with."""
+    from transformers import AutoModelForCausalLM
+
     if work.attention == "eager":
         return "eager"
+    known = AutoModelForCausalLM._model_mapping
+    architecture = known[type(config)] if type(config) in known else None
+    if not getattr(architecture, "_supports_attention_backend", False):
+        return "sdpa" if getattr(architecture, "_supports_sdpa", False) else "eager"
     return kernels.FLASH if work.attention == "flash_attention_2" else kernels.SDPA
 
 

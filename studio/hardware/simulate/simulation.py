@@ -58,7 +58,7 @@ def simulate_recipe(
     Takes seconds, whatever the model's size. Raises ModelError as `model_shape` does, Stopped.
     """
     model = recipe.model
-    shape = model_shape(model.name, settings, revision=model.revision,
+    shape = model_shape(model.source, settings, revision=model.revision,
                         trust_remote_code=model.trust_remote_code)
     guess = estimate(recipe, shape, device, free_bytes=free_bytes, length=length)
     work = workload_of(recipe, shape, device, checkpointing=guess.checkpointing, length=length)
