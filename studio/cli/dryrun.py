@@ -73,7 +73,7 @@ def _show_measured(found: dict[str, Any]) -> None:
             for part in found["parts"]]
     total = ("together", readable_bytes(found["estimated_bytes"]), _size(found["measured_bytes"]))
     show.table(f"Memory on {found['device']}", ("Part", "Estimated", "Measured"), [*rows, total])
-    console.print(show.escape(found["sentence"]))
+    console.print(f"{found['sentence']} {found['sentence_before_steps']}".rstrip())
     if found["ran_out"] is None:
         console.print(f"The longest micro-batch: {found['batch']} examples, {found['tokens']:,} "
                       f"tokens; {found['seconds_per_step']:.1f} s per optimizer step.")

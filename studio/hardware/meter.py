@@ -7,13 +7,15 @@ the resident memory. Decides no phases; measures this process alone.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from studio.device import Device
+from studio.hardware.gpu import Gpu
 from studio.hardware.nvml import Library, nvml_session
 from studio.hardware.resident import forget_peak, peak_resident_bytes, resident_bytes
+from studio.hardware.used_gpu import by_uuid
 
 SAMPLE_SECONDS = 0.005
 
@@ -40,21 +42,24 @@ class Meter(Protocol):
         """What the program itself takes: CUDA's context, or the libraries. None: nobody tells."""
 
 
-def meter_for(device: Device, gpu_used_before_bytes: int | None) -> Meter:
-    """The meter of `device`. `gpu_used_before_bytes`: `gpu_used_bytes()` before CUDA was begun."""
+def meter_for(device: Device, gpus_before: Sequence[Gpu]) -> Meter:
+    """The meter of `device`. `gpus_before`: `read_gpus()` before CUDA was begun."""
     if device.kind == "cuda":
-        return CudaMeter(gpu_used_before_bytes)
+        return CudaMeter(device.uuid, gpus_before)
     if device.kind == "mps":
         return ResidentMeter(_with_apple_gpu, has_system_peak=False)
     return ResidentMeter()
 
 
 class CudaMeter:
-    """torch's caching allocator on the first GPU."""
+    """torch's caching allocator on its first GPU, whose UUID is given."""
 
-    def __init__(self, used_before_bytes: int | None, library: Library = None) -> None:
-        self._used_before = used_before_bytes
+    def __init__(
+        self, uuid: str | None, gpus_before: Sequence[Gpu], library: Library = None
+    ) -> None:
+        self._uuid = uuid
         self._library = library
+        self._used_before = self._used(gpus_before)
 
     def read(self) -> Held:
         """Allocated now and at most, and reserved at most."""
@@ -70,10 +75,15 @@ class CudaMeter:
         """CUDA's context and kernels: what NVML saw appear, less what the allocator reserved."""
         import torch
 
-        used = gpu_used_bytes(self._library)
+        used = self._used(read_gpus(self._library))
         if used is None or self._used_before is None:
             return None
         return max(0, used - self._used_before - torch.cuda.memory_reserved(0))
+
+    def _used(self, gpus: Sequence[Gpu]) -> int | None:
+        """Of all programs together on this GPU."""
+        found = None if self._uuid is None else by_uuid(gpus, self._uuid)
+        return None if found is None else found.used_bytes
 
 
 class ResidentMeter:
@@ -152,8 +162,8 @@ def _with_apple_gpu() -> int:
     return resident_bytes() + torch.mps.driver_allocated_memory()
 
 
-def gpu_used_bytes(library: Library = None) -> int | None:
-    """What all programs together use of the first GPU; None where NVML does not tell."""
+def read_gpus(library: Library = None) -> tuple[Gpu, ...]:
+    """Every GPU that NVML lists, as it is now; begins no CUDA."""
     with nvml_session(library) as (nvml, _):
-        slots = nvml.slots() if nvml is not None else []
-        return nvml.read(0, slots[0]).used_bytes if nvml is not None and slots else None
+        slots = [] if nvml is None else nvml.slots()
+        return () if nvml is None else tuple(nvml.read(at, slot) for at, slot in enumerate(slots))

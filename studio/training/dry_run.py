@@ -34,8 +34,9 @@ from studio.training.phases import PHASE
 
 def dry_run(
     recipe: Recipe, settings: Settings, *, progress: Progress = silent, stop: ShouldStop = never,
+    calibrate: bool = True,
 ) -> DryRun:
-    """Measure two steps of `recipe` beside its estimate, and keep the ratio as calibration.
+    """Measure two steps of `recipe` beside its estimate; `calibrate` keeps the ratio.
 
     Memory that runs out is a result (`ran_out`). Raises StudioError for what a training would
     stumble over too, and Stopped.
@@ -51,7 +52,7 @@ def dry_run(
     shape = model_shape(model.source, settings, revision=model.revision,
                         trust_remote_code=model.trust_remote_code)
     result = dry_run_of(outcome, recipe, shape, device)
-    if result.ran_out is None:
+    if calibrate and result.ran_out is None:
         _calibrate(settings, device, shape.name, recipe, result)
     return result
 

@@ -21,7 +21,7 @@ from studio.device import pick_device
 from studio.errors import StudioError
 from studio.files import write_json_safely
 from studio.hardware.calibration import calibrated
-from studio.hardware.meter import gpu_used_bytes, meter_for
+from studio.hardware.meter import meter_for, read_gpus
 from studio.progress import ShouldStop
 from studio.recipe import Recipe
 from studio.runs import Run
@@ -52,10 +52,10 @@ def main(request_file: Path) -> None:
     settings = load_settings(request["home"], offline=request["offline"])
     prepare_environment(settings)
     _import_libraries()
-    used_before = gpu_used_bytes()
+    gpus_before = read_gpus()
     device = calibrated(pick_device(), settings)
     run = Run(Path(request["run"]))
-    meter = meter_for(device, used_before)
+    meter = meter_for(device, gpus_before)
     phases = Phases(run, meter)
     states = StateReporter(run)
     stages = DryStages(run.recipe, run, _orphaned(request["parent"]), settings, states,

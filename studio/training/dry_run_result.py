@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from studio.files import readable_bytes
 from studio.hardware.calibration import IN_TENSORS, PASSING, passing_bytes
 from studio.training.phases import Phase
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from studio.models.shape import ModelShape
     from studio.recipe import Recipe
 
-_STEP_PHASES = ("forward pass", "backward pass", "optimizer step")
+STEP_PHASES = ("forward pass", "backward pass", "optimizer step")
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,25 @@ class DryRun:
         known = [size for size in found if size is not None]
         return sum(known) if known and len(known) == len(found) else None
 
+    @property
+    def peak_before_steps(self) -> Phase | None:
+        """The phase before the steps that held more than they did; None where none did."""
+        earlier = [phase for phase in self.phases if not phase.name.startswith(STEP_PHASES)]
+        highest = max(earlier, key=_most, default=None)
+        steps = [_most(phase) for phase in self.phases if phase.name.startswith(STEP_PHASES)]
+        return highest if highest and steps and _most(highest) > max(steps) else None
+
     def measured_of(self, name: str) -> int | None:
         """The measured bytes of one part."""
         return next((part.measured_bytes for part in self.parts if part.name == name), None)
+
+    @property
+    def sentence_before_steps(self) -> str:
+        """What needed more memory than the steps; empty where nothing did."""
+        found = self.peak_before_steps
+        return "" if found is None else (
+            f"{found.name.capitalize()} held {readable_bytes(_most(found))} for a moment, more "
+            "than the steps.")
 
     @property
     def sentence(self) -> str:
@@ -89,11 +106,17 @@ class DryRun:
         """Plain values for JSON."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)
                  if field.name not in ("estimated", "parts", "phases")}
-        return {**plain, "sentence": self.sentence, "choices": list(self.choices),
+        return {**plain, "sentence": self.sentence,
+                "sentence_before_steps": self.sentence_before_steps,
+                "choices": list(self.choices),
                 "estimated": self.estimated.to_dict(),
                 "estimated_bytes": self.estimated.total_bytes,
                 "parts": [dataclasses.asdict(part) for part in self.parts],
                 "phases": [dataclasses.asdict(phase) for phase in self.phases]}
+
+
+def _most(phase: Phase) -> int:
+    return phase.peak_bytes if phase.reserved_bytes is None else phase.reserved_bytes
 
 
 def dry_run_of(
@@ -182,7 +205,7 @@ class _Measured:
         return (self.outside_bytes or 0) + max(0, data)
 
     def _steps(self) -> list[Phase]:
-        return [phase for phase in self.phases if phase.name.startswith(_STEP_PHASES)]
+        return [phase for phase in self.phases if phase.name.startswith(STEP_PHASES)]
 
     def _peak(self) -> int:
         return max(phase.peak_bytes for phase in self._steps())

@@ -19,6 +19,10 @@ _MEMORY_HINT = ("Lower training.batch_size or data.max_length, turn training."
                 "gradient_checkpointing on, or set model.quantization to 4bit.")
 
 
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory: you tried", "backend out of memory")
+"""torch's words on Linux and macOS, on Windows, and on Apple's GPU."""
+
+
 class RecordedFailures:
     """Inside the block every error ends as an `error` event, the state failed, a StudioError."""
 
@@ -57,4 +61,4 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)

@@ -95,7 +95,6 @@ class Stages:
 
         Before it is loaded the run notes whether the estimate fits into what is free.
         """
-        from studio.hardware.calibration import calibrated
         from studio.models.loading import load_base, load_tokenizer
         from studio.models.shape import model_shape
         from studio.models.source import find_model
@@ -110,7 +109,7 @@ class Stages:
         self._stop_here()
         shape = model_shape(wanted.source, self.settings, revision=wanted.revision,
                             trust_remote_code=wanted.trust_remote_code)
-        comparison = compare_with_free(self.recipe, shape, calibrated(device, self.settings))
+        comparison = compare_with_free(self.recipe, shape, device)
         self.run.append("note", level="info" if comparison.level == "good" else "warning",
                         text=comparison.text)
         self.states.enter("loading")

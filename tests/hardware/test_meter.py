@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from studio.device import Device
-from studio.hardware.meter import CudaMeter, Held, ResidentMeter, gpu_used_bytes, meter_for
-from studio.hardware.resident import resident_bytes
+from studio.hardware.meter import CudaMeter, Held, ResidentMeter, meter_for, read_gpus
 from tests.hardware.fake_nvml import Card, FakeNvml
 
 BLOCK = 150_000_000
@@ -35,8 +34,8 @@ def test_a_block_that_came_and_went_shows_in_the_peak_alone(has_system_peak: boo
 
 
 def test_every_device_has_its_meter() -> None:
-    assert isinstance(meter_for(Device("cpu", "CPU", "float32", 1), None), ResidentMeter)
-    assert isinstance(meter_for(Device("cuda", "a GPU", "bfloat16", 1), None), CudaMeter)
+    assert isinstance(meter_for(Device("cpu", "CPU", "float32", 1), ()), ResidentMeter)
+    assert isinstance(meter_for(Device("cuda", "a GPU", "bfloat16", 1), ()), CudaMeter)
 
 
 def test_on_a_gpu_the_counters_are_read_after_its_work_and_start_anew(
@@ -59,18 +58,17 @@ def test_on_a_gpu_the_counters_are_read_after_its_work_and_start_anew(
                         ("max_memory_reserved", 40), ("memory_reserved", 35)):
         counter(name, value)
     counter("reset_peak_memory_stats", None)
-    driver = FakeNvml(Card(used=1_000), Card(used=77))
-    meter = CudaMeter(gpu_used_bytes(driver), driver)
+    driver = FakeNvml(Card(used=77), Card(used=1_000, uuid="GPU-mine"))
+    meter = CudaMeter("mine", read_gpus(driver), driver)
     assert meter.read() == Held(10, 30, 40)
     assert asked[0] == "synchronize" and asked[-1] == "reset_peak_memory_stats"
-    driver.cards[0].used = 1_500
+    driver.cards[1].used = 1_500
     assert meter.outside_bytes() == 500 - 35
-    driver.cards[0].used = 900  # another program has left the GPU meanwhile
+    driver.cards[1].used = 900  # another program has left the GPU meanwhile
     assert meter.outside_bytes() == 0
-    assert CudaMeter(None, driver).outside_bytes() is None
 
 
-def test_without_a_gpu_nobody_tells_what_is_used() -> None:
-    assert gpu_used_bytes(FakeNvml()) is None
-    assert gpu_used_bytes(FakeNvml(Card(silent={"nvmlDeviceGetMemoryInfo"}))) is None
-    assert resident_bytes() > 0
+def test_where_nvml_does_not_tell_nothing_is_said_of_the_context() -> None:
+    silent = FakeNvml(Card(uuid="GPU-mine", silent={"nvmlDeviceGetMemoryInfo"}))
+    for uuid, driver in (("mine", silent), ("mine", FakeNvml()), (None, FakeNvml(Card()))):
+        assert CudaMeter(uuid, read_gpus(driver), driver).outside_bytes() is None

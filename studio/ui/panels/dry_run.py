@@ -34,7 +34,7 @@ def build(studio: Studio, shared: Shared) -> None:
                               elem_id="dry-run-start")
             stop = gr.Button("Stop", size="sm", variant="stop", scale=0, min_width=110,
                              visible=False, elem_id="dry-run-stop")
-        work = gr.HTML(elem_id="dry-run-work", padding=False)
+        work = gr.HTML(elem_id="dry-run-work", padding=False, visible=False)
         result = gr.HTML(elem_id="dry-run-result", padding=False)
         with gr.Row():
             calibration = gr.HTML(elem_id="dry-run-calibration", padding=False)
@@ -97,5 +97,5 @@ def page(studio: Studio, seen: int) -> Any:
         return gr.skip()
     return [gr.Button(visible=not task.is_active),
             gr.Button(visible=task.is_active, interactive=task.state == "running"),
-            dry_run_view.work_view(task),
+            gr.HTML(dry_run_view.work_view(task), visible=task.is_active),
             gr.skip() if task.is_active else dry_run_view.result_view(task), task.version]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from studio.ui.tasks import TaskView
 
 CLOSE = 0.1
-"""Measured within this share of the estimate is called good."""
+"""Measured within this share of the estimate is called good, more than it a warning."""
 
 
 def work_view(task: TaskView) -> str:
@@ -38,8 +38,9 @@ def measured_view(found: DryRun) -> str:
         hint = ("Lower the micro-batch or the maximum length, turn gradient checkpointing on, or "
                 "hold the base in 4bit.")
         return markup.note(found.sentence, hint, "problem") + _table(found)
-    off = abs(found.measured_bytes / max(found.estimated.total_bytes, 1) - 1)
-    return (markup.note(found.sentence, level="good" if off <= CLOSE else "warning")
+    off = found.measured_bytes / max(found.estimated.total_bytes, 1) - 1
+    level = "good" if abs(off) <= CLOSE else "warning" if off > 0 else "info"
+    return (markup.note(found.sentence, found.sentence_before_steps, level)
             + _table(found) + _pace(found))
 
 
