@@ -75,8 +75,10 @@ class Place:
 
     @property
     def of_what(self) -> str:
-        """Whose memory it is, to follow a number of bytes."""
-        return "of memory" if self.device.kind == "cpu" else "on the GPU"
+        """Where a number of bytes is, to follow it: "8.0 GB" + "on the GPU"."""
+        if not self.is_this_pc:
+            return f"on {self.name}"
+        return "on the GPU" if self.device.kind == "cuda" else "of memory"
 
 
 @functools.cache

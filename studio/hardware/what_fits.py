@@ -51,7 +51,7 @@ SHOWN_KEYS = (
 """Settings that decide the memory, and the learning rate: a form filled in with them needs what
 the cell says."""
 ROUNDED_BYTES = 100_000_000
-"""Free memory is rounded down to this, since it changes all the time."""
+"""Free memory of this PC is rounded down to this, since it changes all the time."""
 
 Level = Literal["comfortable", "tight", "no"]
 
@@ -97,8 +97,9 @@ class SizeTable:
 
 def what_fits(place: Place) -> SizeTable:
     """The table for this PC or a card. Takes seconds the first time, nothing after that."""
-    free_bytes = place.free_bytes // ROUNDED_BYTES * ROUNDED_BYTES
-    return _table(place.device, free_bytes, None if place.is_this_pc else True)
+    if not place.is_this_pc:
+        return _table(place.device, place.free_bytes, True)
+    return _table(place.device, place.free_bytes // ROUNDED_BYTES * ROUNDED_BYTES, None)
 
 
 @functools.lru_cache(maxsize=128)
@@ -133,7 +134,8 @@ def _cell(
 
 def _values(fit: Fit) -> dict[str, Any]:
     tree = fit.recipe.model_dump(mode="json")
-    values = {"model.source": tree["model"]["source"]}
+    # A revision belongs to the model that stood there before.
+    values = {"model.source": tree["model"]["source"], "model.revision": None}
     for key in SHOWN_KEYS:
         section, _, name = key.partition(".")
         values[key] = tree[section][name]

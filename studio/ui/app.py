@@ -61,16 +61,17 @@ def build_app(studio: Studio) -> gr.Blocks:
 
 def _wire_readouts(studio: Studio, shared: Shared) -> None:
     """One handler refreshes every readout when a person changes any field, and on page load."""
-    def read_form(**form: Any) -> list[Any]:
-        reading = read(studio, form)
+    def read_form(place: str = "", **form: Any) -> list[Any]:
+        reading = read(studio, form, place)
         return [view(reading) for _, view in shared.readouts]
 
     shared.read = read_form
     outputs = [component for component, _ in shared.readouts]
     moved = [trigger for field in shared.ordered() for trigger in _edits(field)]
-    gr.on(moved, read_form, inputs_kwargs=shared.form(), outputs=outputs,
+    moved += [shared.place.input] if shared.place else []
+    gr.on(moved, read_form, inputs_kwargs=shared.reading_inputs(), outputs=outputs,
           trigger_mode="always_last", **DIRECT)
-    shared.demo.load(read_form, inputs_kwargs=shared.form(), outputs=outputs, **DIRECT)
+    shared.demo.load(read_form, inputs_kwargs=shared.reading_inputs(), outputs=outputs, **DIRECT)
 
 
 def _edits(field: Any) -> list[Any]:

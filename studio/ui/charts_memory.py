@@ -24,18 +24,19 @@ def memory_card(reading: Reading) -> str:
     """Verdict, bar, and a line per part."""
     if reading.problem is not None:
         return markup.note(reading.problem.message, reading.problem.hint, "warning")
-    if reading.estimate is None or reading.device is None:
+    if reading.planned is None or reading.place is None:
         return markup.empty("Working out the memory", "The first time takes a few seconds.")
     from studio.hardware.memory import verdict
 
-    estimate, free = reading.estimate, reading.free_bytes
-    place = {"cuda": "on the GPU", "mps": "on the GPU"}.get(reading.device.kind, "of memory")
+    estimate, free, place = reading.planned, reading.place.free_bytes, reading.place
+    free_text = (f'<span title="{escape(place.note)}">{readable_bytes(free)} '
+                 f"{escape(place.of_what)} free</span>")
     return (
         f'<div class="memory" data-total-bytes="{estimate.total_bytes}">'
         f'<div class="memory-head"><span class="memory-total">'
         f"{readable_bytes(estimate.total_bytes)}</span><span class='quiet'>needed, "
         f"between {readable_bytes(estimate.low_bytes)} and {readable_bytes(estimate.high_bytes)}"
-        f" · {readable_bytes(free)} {place} free</span></div>"
+        f" · {free_text}</span></div>"
         f"{_bar(estimate, free)}{markup.note(verdict(estimate, free), level=level(estimate, free))}"
         f"{_legend(estimate)}</div>"
     )
@@ -48,8 +49,18 @@ def level(estimate: Estimate, free_bytes: int) -> str:
     return "warning" if estimate.low_bytes <= free_bytes else "problem"
 
 
-def _bar(estimate: Estimate, free_bytes: int) -> str:
-    scale = max(estimate.high_bytes, estimate.total_bytes, free_bytes, 1) * ROOM
+def before_and_after(before: Estimate, after: Estimate, free_bytes: int) -> str:
+    """Two bars on one scale, so that what was saved is seen."""
+    scale = max(before.high_bytes, after.high_bytes, free_bytes, 1) * ROOM
+    return '<div class="memory-pair">' + "".join(
+        f'<span class="quiet">{name}</span>{_bar(estimate, free_bytes, scale)}'
+        f"<b>{readable_bytes(estimate.total_bytes)}</b>"
+        for name, estimate in (("Before", before), ("After", after))
+    ) + "</div>"
+
+
+def _bar(estimate: Estimate, free_bytes: int, scale: float = 0) -> str:
+    scale = scale or max(estimate.high_bytes, estimate.total_bytes, free_bytes, 1) * ROOM
     segments = "".join(
         f'<div class="memory-part part-{escape(part.name)}" title="{_title(part)}" '
         f'style="width:{100 * part.bytes / scale:.3f}%"></div>' for part in estimate.parts

@@ -16,14 +16,20 @@ from studio.ui.studio import Studio
 if TYPE_CHECKING:
     from studio.adapters.count import TrainableCount
     from studio.device import Device
+    from studio.hardware.cards import Place
     from studio.hardware.disk import DiskNeeds
+    from studio.hardware.free_now import FreeNow
     from studio.hardware.memory import Estimate
     from studio.models.shape import ModelShape
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Either a `problem`, or everything else."""
+    """Either a `problem`, or everything else.
+
+    `estimate`, `device` and `free_bytes` are of this PC, which is what trains; `planned` is the
+    estimate for `place`, which the person chose to plan for.
+    """
 
     recipe: Recipe | None = None
     shape: ModelShape | None = None
@@ -33,35 +39,42 @@ class Reading:
     free_bytes: int = 0
     model_is_here: bool = False
     disk: DiskNeeds | None = None
+    place: Place | None = None
+    planned: Estimate | None = None
+    free: FreeNow | None = None
     problem: StudioError | None = None
 
 
-def read(studio: Studio, form: dict[str, Any]) -> Reading:
-    """The reading of what a form holds. Waits for the engine's libraries the first time."""
+def read(studio: Studio, form: dict[str, Any], place: str = "") -> Reading:
+    """The reading of what a form holds, planned for `place` (a card's name; empty is this PC).
+
+    Waits for the engine's libraries the first time.
+    """
     try:
-        return read_recipe(studio, recipe_from_form(form))
+        return read_recipe(studio, recipe_from_form(form), place)
     except StudioError as problem:
         return Reading(problem=problem)
 
 
-def read_recipe(studio: Studio, recipe: Recipe) -> Reading:
+def read_recipe(studio: Studio, recipe: Recipe, place: str = "") -> Reading:
     """The reading of `recipe`. Raises StudioError where the model's shape cannot be had."""
     studio.warm_up()
     from studio.adapters.count import count_trainable
-    from studio.device import free_device_bytes, pick_device
-    from studio.hardware.calibration import calibrated
+    from studio.hardware.cards import find_place, this_pc
     from studio.hardware.disk import disk_needs
     from studio.hardware.memory import estimate
     from studio.models.shape import model_shape
     from studio.models.source import is_on_this_pc
 
-    model, device = recipe.model, calibrated(pick_device(), studio.settings)
+    model, chosen = recipe.model, find_place(studio.settings, place)
+    here = chosen if chosen.is_this_pc else this_pc(studio.settings)
     shape = model_shape(model.source, studio.settings, revision=model.revision,
                         trust_remote_code=model.trust_remote_code)
-    free_bytes = free_device_bytes(device)
     is_here, count = is_on_this_pc(model, studio.settings), count_trainable(recipe, shape)
+    found = {where: estimate(recipe, shape, where.device, free_bytes=where.free_bytes)
+             for where in {here, chosen}}
     return Reading(
-        recipe, shape, count,
-        estimate(recipe, shape, device, free_bytes=free_bytes), device, free_bytes,
-        is_here, disk_needs(recipe, shape, studio.settings, is_here=is_here, count=count),
+        recipe, shape, count, found[here], here.device, here.free_bytes, is_here,
+        disk_needs(recipe, shape, studio.settings, is_here=is_here, count=count),
+        chosen, found[chosen], studio.free.now(here.device, here.free_bytes),
     )

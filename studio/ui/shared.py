@@ -42,6 +42,8 @@ class Shared:
     fields: dict[str, Component] = field(default_factory=dict)
     mirrors: list[tuple[str, Component]] = field(default_factory=list)
     """Second sliders of a field, on another tab; never read, always moved along."""
+    place: Component | None = None
+    """Chooses what the memory is planned for: this PC, or a card of the list."""
     ticks: Ticks = field(default_factory=Ticks)
     readouts: list[tuple[Component, Callable[[Reading], Any]]] = field(default_factory=list)
     read: Callable[..., list[Any]] | None = None
@@ -68,6 +70,10 @@ class Shared:
         """
         return dict(self.fields)
 
+    def reading_inputs(self) -> dict[str, Component]:
+        """What a reading is made of: the form and, under `place`, what it is planned for."""
+        return {**self.form(), **({"place": self.place} if self.place else {})}
+
     def ordered(self) -> list[Component]:
         """The same and their mirrors as a list, for outputs that set the whole form."""
         return [*self.fields.values(), *(mirror for _, mirror in self.mirrors)]
@@ -85,7 +91,7 @@ class Shared:
 
         Call inside `when_complete`, with what `button.click(...)` returned.
         """
-        return dependency.then(self.read, inputs_kwargs=self.form(),
+        return dependency.then(self.read, inputs_kwargs=self.reading_inputs(),
                                outputs=[component for component, _ in self.readouts],
                                trigger_mode="always_last", **DIRECT)
 

@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from studio.files import readable_bytes
-from studio.ui import markup, model_card
-from studio.ui.charts_memory import memory_card
+from studio.ui import disk_card, markup, model_card
 from studio.ui.guard import guarded
-from studio.ui.panels import dry_run
-from studio.ui.reading import Reading
+from studio.ui.panels import dry_run, memory_plan, sizes
 from studio.ui.shared import PRIVATE, QUIET, Shared
 from studio.ui.widgets import build_mirror
 
@@ -49,17 +47,15 @@ def build(studio: Studio, shared: Shared) -> None:
                                        "The same settings as on the other tabs."))
                 for key in MIRRORED:
                     build_mirror(shared, key)
+            sizes.build(studio, shared)
         with gr.Column(scale=6, min_width=440):
-            with gr.Group(elem_classes="card"):
-                gr.HTML(markup.heading("Memory it will take", "Moves with every setting of the "
-                                       "recipe. Point at a part to see how it is worked out."))
-                memory = gr.HTML(memory_card(Reading()), elem_id="memory-estimate", padding=False)
+            memory_plan.build(studio, shared)
             dry_run.build(studio, shared)
+            disk_card.build(shared)
     with gr.Group(elem_classes="card"):
         gr.HTML(markup.heading("Checks", "What the studio looked at, and what to do about it."))
         checks = gr.HTML(markup.empty("Checking", "A moment."), elem_id="hardware-checks",
                          padding=False)
-    shared.add_readout(memory, memory_card)
     _wire(studio, shared, again, {"verdict": verdict, "parts": parts, "checks": checks}, live)
 
 
