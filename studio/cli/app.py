@@ -12,7 +12,18 @@ from pathlib import Path
 
 import typer
 
-from studio.cli import bench, demo, dryrun, fitting, models, reports, serving, talk, training
+from studio.cli import (
+    bench,
+    demo,
+    dryrun,
+    estimate,
+    fitting,
+    models,
+    reports,
+    serving,
+    talk,
+    training,
+)
 from studio.cli.common import explain
 from studio.errors import StudioError
 
@@ -22,8 +33,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Fine-tune a language model with LoRA or QLoRA on this PC.",
 )
-for verbs in (serving.verbs, reports.verbs, fitting.verbs, dryrun.verbs, training.verbs, talk.verbs,
-              models.verbs, demo.verbs):
+for verbs in (serving.verbs, reports.verbs, estimate.verbs, fitting.verbs, dryrun.verbs,
+              training.verbs, talk.verbs, models.verbs, demo.verbs):
     app.registered_commands += verbs.registered_commands
 app.add_typer(bench.bench, name="bench")
 

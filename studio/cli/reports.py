@@ -1,4 +1,4 @@
-"""The verbs that only look: doctor, inspect, params, estimate, runs."""
+"""The verbs that only look: doctor, inspect, params, runs."""
 
 from __future__ import annotations
 
@@ -125,40 +125,6 @@ def _show_params(count: dict[str, Any]) -> None:
     console.print(f"Trainable: {count['trainable']:,} of {count['total']:,} parameters "
                   f"({count['percent']:.3f} %)")
     console.print(f"Adapter on disk: {readable_bytes(count['adapter_bytes'])}")
-
-
-@verbs.command()
-def estimate(recipe: RecipeFile, changes: Changes = None, home: Home = None,
-             offline: Offline = False, as_json: AsJson = False) -> None:
-    """Estimate the memory that a recipe needs, part by part."""
-    settings = open_settings(home, offline)
-
-    def work() -> dict[str, Any]:
-        from studio.device import pick_device
-        from studio.hardware.calibration import calibrated, calibration_dict
-        from studio.hardware.free_now import compare, free_now
-        from studio.hardware.memory import estimate as estimate_memory
-
-        chosen = read_recipe(recipe, changes)
-        device = calibrated(pick_device(), settings)
-        shape = recipe_shape(chosen, settings)
-        free = free_now(device)
-        found = estimate_memory(chosen, shape, device, free_bytes=free.free_bytes)
-        return {**found.to_dict(free.free_bytes), "advice": compare(found, free).text,
-                "calibration": calibration_dict(device.calibration)}
-
-    report(as_json, work, _show_estimate)
-
-
-def _show_estimate(found: dict[str, Any]) -> None:
-    show.table("Memory", ("Part", "Size"),
-               [(name, readable_bytes(size)) for name, size in found["parts"].items()])
-    console.print(f"Together about {readable_bytes(found['total_bytes'])} (between "
-                  f"{readable_bytes(found['low_bytes'])} and "
-                  f"{readable_bytes(found['high_bytes'])}).")
-    console.print(show.escape(found["advice"]))
-    if found["calibration"]:
-        console.print(show.escape(found["calibration"]["sentence"]))
 
 
 @verbs.command()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from studio.adapters.count import trainable_parameters
 from studio.adapters.targets import saved_modules
 from studio.hardware import static_memory
-from studio.hardware.layer_memory import is_gated
+from studio.hardware.feed_forward_memory import is_gated
 from studio.hardware.other_jobs import LIBRARIES_BYTES, JobEstimate
 from studio.hardware.parts import PartBytes, gone, millions, part
 from studio.hardware.slack import EVEN_SHARE
@@ -34,7 +34,7 @@ values and places, their softmax and running sum, noise."""
 CPU_GAPS_SHARE = 1.0
 """Of what a layer computes: blocks that the C library keeps on Linux once they are freed. 0.9 to
 1.5 measured on two models; nothing of it under MALLOC_MMAP_THRESHOLD_=65536."""
-READING, CHOOSING = "a layer reads the prompt", "the first token of the answer is chosen"
+READING, CHOOSING = "the reading of the prompt", "the choice of the answer's first token"
 
 
 def estimate_chat(

@@ -41,17 +41,16 @@ def estimate_merge(shape: ModelShape, adapter: Adapter) -> JobEstimate:
     weights = part("weights", shape.parameters * item,
                    f"{millions(shape.parameters)} parameters as they are stored, in "
                    f"{shape.dtype_name}: {item} bytes")
-    parts: tuple[PartBytes, ...] = (weights, _overhead("this program"))
-    moment = "the merged model is written"
     if adapter.method != "none":
         trained = trainable_parameters(Recipe(adapter=adapter), shape)
         held = part("adapter", 4 * trained, f"{millions(trained)} trained parameters in 32 bits")
-        parts = (weights, held, _update(shape, adapter), _overhead("this program"))
-        moment = "the largest layer gets its update"
+        parts: tuple[PartBytes, ...] = (weights, held, _update(shape, adapter),
+                                        _overhead("this program"))
+        moment = "the update of the largest layer"
     else:
         # Nothing is merged: the folder is copied, a buffer at a time.
         parts = (_overhead("this program"),)
-        moment = "the model's files are copied"
+        moment = "the copying of the files"
     return JobEstimate("merge", "main memory", parts, moment, BASIS, _merge_assumptions(shape),
                        merged_disk(shape))
 
@@ -65,7 +64,7 @@ def estimate_gguf(shape: ModelShape, outtype: str) -> JobEstimate:
                   f"32 bits: {item} + 4 bytes")
     return JobEstimate(
         "gguf", "main memory", (tensor, _overhead("the converter's process")),
-        "the largest tensor is converted", BASIS,
+        "the conversion of the largest tensor", BASIS,
         ("The converter takes one tensor after the other and keeps none.",
          "The model is merged already; its folder is not counted."), gguf_disk(shape, outtype))
 

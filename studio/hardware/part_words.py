@@ -1,0 +1,56 @@
+"""The parts of an estimate in plain words, and what was taken for granted. For people only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from studio.hardware.workload import LABELLED_SHARE
+
+if TYPE_CHECKING:
+    from studio.device import Device
+    from studio.hardware.memory import Estimate
+    from studio.recipe import Recipe
+
+_WORDS = {
+    "weights": "Base model", "adapter": "Adapter", "gradients": "Gradients",
+    "optimizer": "Optimizer state", "activations": "Kept for backward pass",
+    "recomputation": "One layer at work", "logits": "Word scores and loss",
+    "overhead": "Libraries and driver", "slack": "Allocator's gaps", "workspace": "Workspace",
+    "cache": "Conversation (KV cache)", "model": "Model files", "tokenizer": "Tokenizer",
+    "vocabulary": "Vocabulary", "total": "Together",
+}
+_WORDS_OF_JOB = {
+    ("chat", "activations"): "One layer at work", ("chat", "logits"): "Choosing a word",
+    ("chat", "adapter"): "Adapters", ("merge", "activations"): "One layer's update",
+    ("gguf", "weights"): "Largest tensor",
+}
+
+
+def words(part: str, job: str = "train") -> str:
+    """`part` as a person calls it."""
+    return _WORDS_OF_JOB.get((job, part)) or _WORDS.get(part, part.capitalize())
+
+
+def assumptions(recipe: Recipe, device: Device, found: Estimate) -> tuple[str, ...]:
+    """What the estimate of training takes for granted, a sentence each."""
+    data, training = recipe.data, recipe.training
+    count = training.batch_size
+    lines = [
+        f"{count} example{'s' if count > 1 else ''} of {data.max_length:,} tokens at once, the "
+        "longest that the recipe allows: shorter ones take less.",
+        f"Gradient checkpointing is {'on' if found.checkpointing else 'off'}"
+        + (", decided for the memory that is free." if training.gradient_checkpointing == "auto"
+           else ", as the recipe says."),
+    ]
+    if data.loss_on == "responses":
+        lines.append(f"{LABELLED_SHARE:.0%} of the tokens are answers and carry loss.")
+    if recipe.model.attention == "auto":
+        lines.append("Attention is PyTorch's own (sdpa).")
+    if recipe.adapter.method != "none":
+        lines.append("The base is frozen; the adapter, its gradients and its optimizer state are "
+                     "in 32 bits.")
+    if device.kind == "cpu":
+        lines.append("The system's allocator is Linux's (glibc), with its usual settings.")
+    else:
+        lines.append("This program is the only one on the GPU; what others hold is not counted.")
+    return tuple(lines)
