@@ -72,16 +72,24 @@ def test_estimate_names_its_parts(call: Any, recipe: Path) -> None:
     found = json.loads(out)
     assert code == 0
     assert {"total_bytes", "low_bytes", "high_bytes", "parts", "free_bytes", "fits"} <= set(found)
+    assert found["advice"].startswith(found["verdict"])
     assert found["low_bytes"] <= found["total_bytes"] <= found["high_bytes"]
     assert sum(found["parts"].values()) == found["total_bytes"]
 
 
-def test_doctor_names_this_pc(call: Any) -> None:
-    code, out, _ = call("doctor", "--json")
+def test_doctor_names_this_pc_and_compares_the_disk_space_of_a_recipe(
+    call: Any, recipe: Path
+) -> None:
+    code, out, _ = call("doctor", "--recipe", str(recipe), "--json")
     found = json.loads(out)
     assert code == 0
+    assert set(found) == {"hardware", "findings", "disk"}
     assert found["hardware"]["ram_total_bytes"] > 0
     assert {finding["level"] for finding in found["findings"]} <= {"ok", "warning", "problem"}
+    assert [part["name"] for part in found["disk"]["parts"]] == [
+        "download", "checkpoints", "adapter", "merged model", "GGUF"]
+    assert found["disk"]["total_bytes"] == sum(part["bytes"] for part in found["disk"]["parts"])
+    assert any("merged model and GGUF take" in finding["what"] for finding in found["findings"])
 
 
 def test_inspect_names_the_broken_line(call: Any, tmp_path: Path) -> None:
@@ -133,6 +141,7 @@ def test_train_chat_merge_and_runs_from_the_terminal(
 ) -> None:
     code, out, err = call("train", str(recipe), "--run", "sums", "--json")
     assert code == 0, err
+    assert "Fits" in err  # what is free was said before the base was loaded
     result = json.loads(out)
     assert (result["state"], result["step"], result["run"]) == ("done", 3, "sums")
     lines = (settings.runs / "sums" / "events.jsonl").read_text(encoding="utf-8").splitlines()

@@ -13,12 +13,6 @@ def test_what_is_not_installed_is_not_tried() -> None:
     assert try_libraries(["transformers"]) == Trial()
 
 
-def test_torch_of_this_pc_is_tried() -> None:
-    found = try_libraries(["torch"])
-    assert found.bitsandbytes_error is None
-    assert found.cuda_works is None or isinstance(found.cuda_works, bool)
-
-
 @pytest.mark.parametrize(("output", "expected"), [
     ('trial:{"architectures": ["sm_80"], "gpu_uuid": "1-2", "cuda_works": true}\n'
      'trial:{"architectures": ["sm_80"], "gpu_uuid": "1-2", "cuda_works": true, '
