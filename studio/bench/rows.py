@@ -145,7 +145,7 @@ def _workload(row: dict[str, str], shape: ModelShape) -> Workload:
         and "fused" not in row["optimizer"],
         experts_as_linears=shape.experts_per_token > 0 and "transformers 5" not in _software(row),
         logit_bytes=_logit_bytes(row, shape, autocast=autocast),
-        fast_norms=_has_fast_norms(row),
+        fast_norms=_has_fast_norms(row), fast_activation=own_code or _has_fast_norms(row),
         updates_in_backward=bool(re.search("in.?(bwd|backward)", row["optimizer"].lower())),
         offloads_activations=_is_on(row.get("act_offload", "")),
         keeps_quantized_inputs=quantization == "4bit" and bool(

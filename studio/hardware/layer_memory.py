@@ -10,88 +10,55 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from studio.hardware.attention_memory import attention, is_eager, trains_output
+from studio.hardware.feed_forward_memory import feed_forward
 from studio.hardware.workload import Workload
 
 if TYPE_CHECKING:
     from studio.models.shape import LinearShape, ModelShape
 
 _QUERY_KEY_VALUE = ("q_proj", "k_proj", "v_proj")
-_FUSED_QUERY_KEY_VALUE = ("query_key_value", "qkv_proj", "c_attn", "Wqkv")
+_ONE_NORM = {"falcon": ("query_key_value", "dense_h_to_4h")}
+"""Attention and feed-forward block side by side, behind the same norm."""
 _GATE_UP = ("gate_proj", "up_proj")
-_NO_ROTATION = ("gpt2", "gpt_bigcode", "opt", "bloom")
-"""Positions are learned or added to the scores: queries and keys go into attention as they are."""
 
 
 @dataclass(frozen=True)
 class LayerBytes:
-    """One decoder layer: `kept` and `backward` per token, `weight_copy` whatever the length."""
+    """One decoder layer: `kept` and `backward` per token; whatever the length, `weight_copy` while
+    a product is computed and `kept_weights` until the backward pass."""
 
     kept: float
     backward: float
     weight_copy: int
+    kept_weights: int = 0
 
 
 def layer_bytes(work: Workload, shape: ModelShape) -> LayerBytes:
     """What one layer keeps for its backward pass, and what that pass needs on top."""
     b = work.activation_bytes
     block = feed_forward(work, shape)
-    kept = (_norms(work, shape) + _attention(work, shape) + block.kept
+    shared = trains_output(work, shape) and not _casts(work)
+    kept = (_norms(work, shape) + attention(work, shape, output_is_shared=shared) + block.kept
             + _linear_inputs(work, shape))
     # The gradients of the residual stream and of the block's input.
     backward = block.backward + 2 * b * shape.hidden
-    if work.attention == "eager":
+    if is_eager(work, shape):
         backward = max(backward, (4 + 2 * b) * shape.heads * (work.mask_width or work.length))
-    return LayerBytes(kept, backward, _weight_copy(work, shape))
+    adapted = _adapted_experts(work, shape)
+    # The gradient of the adapted experts, and their adapters' product that was added to them.
+    return LayerBytes(kept, backward, _weight_copy(work, shape) + 2 * adapted, adapted)
 
 
-@dataclass(frozen=True)
-class BlockBytes:
-    """The feed-forward block, per token."""
+def _adapted_experts(work: Workload, shape: ModelShape) -> int:
+    """Expert weights with their adapters added, made anew in each step for every expert at once.
 
-    kept: float
-    backward: float
-
-
-def feed_forward(work: Workload, shape: ModelShape) -> BlockBytes:
-    """A gated block keeps both projections and the activated gate, a plain one its projection.
-
-    Its backward pass holds the gradients of the product and of each factor; the product itself,
-    where a trained layer kept it, is gone by then. In a mixture every token passes
-    `experts_per_token` blocks, one expert at a time in the backward pass; each also keeps the
-    expert's input and its output before it is weighted.
+    PEFT adapts weights that several experts share as one parameter (ParamWrapper) no other way.
     """
-    # A quantised layer answers in the format it was asked in: the widened norms' one.
-    is_wide = bool(work.norm_bytes) and work.quantization != "none" and not work.fast_norms
-    b = 4 if is_wide else work.activation_bytes
-    gates = 2 if is_gated(shape) else 1
-    per_expert = b * shape.intermediate * (3 if gates == 2 else 1)
-    backward = b * shape.intermediate * (gates + 1)
-    experts = _experts(shape)
-    if experts is None:
-        product = shape.intermediate * b if "down_proj" in work.targets else 0
-        return BlockBytes(per_expert, backward - product)
-    count, width = experts
-    per_expert = 3 * b * width + b * shape.hidden
     if work.trains_base:
-        per_expert += b * (width + shape.hidden)
-    each = shape.experts_per_token
-    return BlockBytes(each * per_expert, 3 * b * width * each / count)
-
-
-def _experts(shape: ModelShape) -> tuple[int, int] | None:
-    """How many experts a layer has, and how wide each is."""
-    for linear in shape.stacked:
-        if linear.experts > 1 and linear.name == "down_proj":
-            return linear.experts, linear.inputs
-    return None
-
-
-def is_gated(shape: ModelShape) -> bool:
-    """True where the feed-forward block multiplies two projections (SwiGLU, GeGLU)."""
-    up = [linear for linear in shape.linears
-          if linear.inputs == shape.hidden and linear.outputs == shape.intermediate]
-    fused = any(linear.outputs == 2 * shape.intermediate for linear in shape.linears)
-    return len(up) >= 2 or fused
+        return 0
+    return sum(work.activation_bytes * linear.experts * linear.inputs * linear.outputs
+               for linear in shape.stacked if linear.experts > 1 and linear.name in work.targets)
 
 
 def _norms(work: Workload, shape: ModelShape) -> float:
@@ -124,31 +91,6 @@ def _norms_of_first_layer(shape: ModelShape) -> list[tuple[str, int]]:
     return [(leaf, count) for leaf, count in inside if "norm" in leaf or leaf.startswith("ln_")]
 
 
-def _attention(work: Workload, shape: ModelShape) -> float:
-    """Query, key, value, output; the mask; eager attention's scores."""
-    b = work.activation_bytes
-    query = shape.heads * shape.head_dim
-    # With a mask, keys and values are repeated up to all heads, and each layer makes numbers of it.
-    repeated = work.attention == "eager" or work.mask_width > 0
-    key_value = query if repeated else shape.kv_heads * shape.head_dim
-    size = float(b * (query + 2 * key_value))
-    if fuses_query_key_value(work, shape) and not repeated and (
-            shape.model_type not in _NO_ROTATION):
-        # The value is a view of the fused product, which stays whole for it; the rotated query and
-        # key are new.
-        size += b * (query + key_value)
-    if work.attention == "eager":
-        return size + shape.heads * (work.mask_width or work.length) * (4 + b)
-    size += 4 * shape.heads + b * work.mask_width
-    output_is_shared = "o_proj" in work.targets and not _casts(work)
-    return size if output_is_shared else size + b * query
-
-
-def fuses_query_key_value(work: Workload, shape: ModelShape) -> bool:
-    """True where one linear layer makes query, key and value."""
-    return work.fused_qkv or any(linear.name in _FUSED_QUERY_KEY_VALUE for linear in shape.linears)
-
-
 def _casts(work: Workload) -> bool:
     """True where every trained layer makes its own copy of its input.
 
@@ -162,8 +104,10 @@ def _casts(work: Workload) -> bool:
 def _linear_inputs(work: Workload, shape: ModelShape) -> float:
     """Inputs that trained linear layers keep; layers that read the same tensor may share it."""
     trained = [linear for linear in shape.linears if linear.name in work.targets]
+    trained += [router for router in shape.stacked
+                if router.kind == "router" and router.name in work.targets]
     widths = sum(linear.inputs for linear in trained)
-    kept = widths if _casts(work) else _shared_inputs(trained)
+    kept = widths if _casts(work) else _shared_inputs(trained, shape.model_type)
     if work.trains_base:
         return work.activation_bytes * kept
     each = work.activation_bytes if work.autocast else work.trainable_bytes
@@ -178,18 +122,19 @@ def _linear_inputs(work: Workload, shape: ModelShape) -> float:
         size += 2 * work.trainable_bytes * sum(linear.outputs for linear in trained)
     if work.quantization == "8bit" or work.keeps_quantized_inputs:
         # bitsandbytes keeps the input of every 8-bit product, and once kept a 4-bit one's.
-        size += work.activation_bytes * _shared_inputs(list(shape.linears))
+        size += work.activation_bytes * _shared_inputs(list(shape.linears), shape.model_type)
     return size
 
 
-def _shared_inputs(linears: list[LinearShape]) -> int:
+def _shared_inputs(linears: list[LinearShape], model_type: str) -> int:
     """Summed widths of distinct inputs: query, key and value read one tensor, gate and up one."""
-    readers = {_reads(linear.name): linear.inputs for linear in linears}
-    return sum(readers.values())
+    readers = {(_reads(linear.name, model_type), linear.inputs) for linear in linears}
+    return sum(inputs for _, inputs in readers)
 
 
-def _reads(name: str) -> str:
-    if name in _QUERY_KEY_VALUE:
+def _reads(name: str, model_type: str) -> str:
+    """What a layer of this name reads."""
+    if name in _QUERY_KEY_VALUE or name in _ONE_NORM.get(model_type, ()):
         return "attention input"
     return "feed-forward input" if name in _GATE_UP else name
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from studio.hardware.layer_memory import feed_forward
+from studio.hardware.attention_memory import is_eager
+from studio.hardware.feed_forward_memory import feed_forward
 from studio.hardware.parts import PartBytes, part
 from studio.hardware.workload import Workload
 
@@ -20,7 +21,7 @@ def forward_pass(work: Workload, shape: ModelShape) -> PartBytes:
     """One layer at work without gradients: its input and output, and its widest block."""
     b = work.activation_bytes
     attention = b * shape.head_dim * 2 * (shape.heads + shape.kv_heads)
-    if work.attention == "eager":
+    if is_eager(work, shape):
         attention += shape.heads * (work.mask_width or work.length) * (4 + b)
     widest = max(attention, feed_forward(work, shape).kept)
     each = 2 * work.stream_bytes * shape.hidden + 4 * shape.hidden + widest

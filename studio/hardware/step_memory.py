@@ -47,10 +47,12 @@ def activations(work: Workload, shape: ModelShape) -> PartBytes:
         return part("activations", 2 * work.tokens * per_layer,
                     f"{work.tokens:,} tokens x 2 layers x {per_layer:,.0f} bytes on their way "
                     "to and from main memory")
-    size = work.tokens * shape.layers * per_layer
+    copies = 0 if work.checkpointing else layer_bytes(work, shape).kept_weights
+    size = shape.layers * (work.tokens * per_layer + copies)
     return part("activations", size,
                 f"{work.batch} examples x {work.length} tokens x {shape.layers} layers x "
-                f"{per_layer:,.0f} bytes: {what}")
+                f"{per_layer:,.0f} bytes: {what}"
+                + (f", and {copies:,} bytes of adapted experts in each layer" if copies else ""))
 
 
 def recomputation(work: Workload, shape: ModelShape) -> PartBytes:
@@ -59,8 +61,9 @@ def recomputation(work: Workload, shape: ModelShape) -> PartBytes:
     per_token = layer.backward + (layer.kept if work.checkpointing else 0)
     what = "one layer computed again, and its gradients" if work.checkpointing else (
         "gradients inside one layer")
-    copy = f", and {layer.weight_copy:,} bytes of an unpacked weight" if layer.weight_copy else ""
-    return part("recomputation", work.tokens * per_token + layer.weight_copy,
+    copies = layer.weight_copy + (layer.kept_weights if work.checkpointing else 0)
+    copy = f", and {copies:,} bytes of weights made for it" if copies else ""
+    return part("recomputation", work.tokens * per_token + copies,
                 f"{work.tokens:,} tokens x {per_token:,.0f} bytes: {what}{copy}")
 
 
@@ -88,6 +91,8 @@ def logits(work: Workload, shape: ModelShape) -> PartBytes:
     labelled = math.ceil(work.tokens * work.labelled_share)
     tile = min(labelled, LOSS_TILE_TOKENS) * min(shape.vocabulary, LOSS_TILE_VOCABULARY)
     each = b if work.has_triton else b + LOSS_TILE_COPIES_BYTES
+    if shape.traits.logit_softcap:
+        each += 4  # the tanh, in 32 bits
     hidden = labelled * shape.hidden * (work.weight_bytes + 4)
     ends = work.tokens * (norm + work.weight_bytes * shape.hidden)
     head = shape.vocabulary * shape.hidden * 4 if work.trains_base else 0

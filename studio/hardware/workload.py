@@ -43,15 +43,16 @@ class Workload:
     `norm_bytes` is of the norms' weights where they are wider than the rest, as PEFT's preparation
     of a quantised base leaves them: the residual stream is then as wide. `unquantized_bytes` is
     of embeddings and head beside a quantised base. `mask_width` is the row length of the attention
-    mask, 0 where there is none. `has_triton` says whether the chunked loss runs as a GPU kernel
-    without float32 copies. `lengths_vary`: steps differ in length, and the GPU's allocator cannot
-    stretch its blocks; None: not known. `has_reference`: GRPO's loss compares
-    with the untrained model too.
+    mask, 0 where there is none; `apart`: examples of a joined row are computed one by one, and
+    only layers with a window need that mask. `has_triton` says whether the chunked loss runs as a
+    GPU kernel without float32 copies. `lengths_vary`: steps differ in length, and the GPU's
+    allocator cannot stretch its blocks; None: not known. `has_reference`: GRPO's loss compares with
+    the untrained model too.
 
     The last few say how other software than the studio's differs. `logit_bytes`: bytes per logit at
     the loss's peak, where known. `experts_as_linears`: a mixture's experts are single linear layers
     (transformers before 5), quantised with the others. `fast_norms`: a kernel that keeps only the
-    norm's input as it came. `keeps_quantized_inputs`: of every 4-bit product, as bitsandbytes
+    norm's input as it came; `fast_activation`: one that keeps only its input. `keeps_quantized_inputs`: of every 4-bit product, as bitsandbytes
     before 0.42 did. `offloads_activations`: layer inputs wait in main memory.
     `updates_in_backward`: each layer's gradient is used and dropped as soon as it is there.
     `fused_qkv`: query, key and value are one product whatever the configuration says, and
@@ -77,6 +78,7 @@ class Workload:
     autocast: bool = False
     accumulates: bool = False
     mask_width: int = 0
+    apart: bool = False
     dropout: bool = False
     dora: bool = False
     norm_bytes: int | None = None
@@ -88,6 +90,7 @@ class Workload:
     experts_as_linears: bool = False
     logit_bytes: float | None = None
     fast_norms: bool = False
+    fast_activation: bool = False
     offloads_activations: bool = False
     fused_qkv: bool = False
     keeps_quantized_inputs: bool = False
@@ -145,6 +148,7 @@ def workload_of(
         autocast=precision.autocast is not None,
         accumulates=recipe.training.gradient_accumulation > 1,
         mask_width=_mask_width(recipe, device, longest, attention),
+        apart=_is_joined(recipe, device, longest) and attention == "sdpa",
         dropout=recipe.adapter.dropout > 0, dora=recipe.adapter.use_dora,
         labelled_share=1.0 if recipe.data.loss_on == "all" else LABELLED_SHARE,
         has_triton=on_cuda,
@@ -163,8 +167,15 @@ def _mask_width(recipe: Recipe, device: Device, length: int, attention: Attentio
     batch = recipe.training.batch_size
     if attention == "flash_attention_2" or (batch == 1 and not recipe.data.packing):
         return 0
-    joined = device.kind == "cpu" and batch * length <= MOST_JOINED_TOKENS
+    joined = _is_joined(recipe, device, length)
     return batch * length if joined or recipe.data.packing else length
+
+
+def _is_joined(recipe: Recipe, device: Device, length: int) -> bool:
+    """True where a processor computes the examples of a micro-batch in one row without padding."""
+    several = recipe.data.packing or recipe.training.batch_size > 1
+    fits = recipe.training.batch_size * length <= MOST_JOINED_TOKENS
+    return device.kind == "cpu" and several and (fits or recipe.data.packing)
 
 
 def _targets(recipe: Recipe, shape: ModelShape) -> frozenset[str]:

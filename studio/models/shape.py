@@ -11,7 +11,7 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +23,7 @@ from studio.models.hub import fetch_config
 from studio.models.libraries import first_line
 from studio.models.source import local_folder
 from studio.models.starter import STARTER_CONFIG, STARTER_NAME
+from studio.models.traits import Traits, traits_of
 from studio.recipe.fields import STARTER
 from studio.settings import Settings
 
@@ -89,6 +90,7 @@ class ModelShape:
     tensors: Mapping[str, tuple[int, ...]]
     experts_per_token: int = 0
     cached: tuple[CachedLayers, ...] = ()
+    traits: Traits = field(default_factory=Traits)
     config_text: str = ""
 
     @functools.cached_property
@@ -217,6 +219,7 @@ def shape_of_model(model: Any, name: str = "") -> ModelShape:
                  for path, p in model.named_parameters(remove_duplicate=False)},
         experts_per_token=_number(text, "num_experts_per_tok"),
         cached=cached_layers(config, kv_heads, head_dim),
+        traits=traits_of(text),
         config_text=json.dumps(config.to_dict(), sort_keys=True, default=str),
     )
 

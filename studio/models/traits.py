@@ -1,0 +1,37 @@
+"""What a configuration says of a layer's inside that no size tells: activation, dropout, caps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+_ACTIVATION = ("hidden_act", "activation_function", "hidden_activation", "activation")
+_HIDDEN_DROPOUT = ("resid_pdrop", "hidden_dropout", "dropout", "residual_dropout")
+_ATTENTION_DROPOUT = ("attn_pdrop", "attention_dropout")
+
+
+@dataclass(frozen=True)
+class Traits:
+    """`activation` by transformers' name. A dropout is on or off; a softcap squeezes attention
+    scores or logits through tanh (Gemma 2)."""
+
+    activation: str = ""
+    hidden_dropout: bool = False
+    attention_dropout: bool = False
+    attention_softcap: bool = False
+    logit_softcap: bool = False
+
+
+def traits_of(config: Any) -> Traits:
+    """The traits of a transformers text configuration."""
+    return Traits(
+        activation=str(_first(config, _ACTIVATION) or ""),
+        hidden_dropout=bool(_first(config, _HIDDEN_DROPOUT)),
+        attention_dropout=bool(_first(config, _ATTENTION_DROPOUT)),
+        attention_softcap=bool(getattr(config, "attn_logit_softcapping", None)),
+        logit_softcap=bool(getattr(config, "final_logit_softcapping", None)),
+    )
+
+
+def _first(config: Any, names: tuple[str, ...]) -> Any:
+    return next((value for name in names if (value := getattr(config, name, None))), None)
