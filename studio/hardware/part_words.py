@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 _WORDS = {
     "weights": "Base model", "adapter": "Adapter", "gradients": "Gradients",
-    "optimizer": "Optimizer state", "activations": "Kept for backward pass",
-    "recomputation": "One layer at work", "logits": "Word scores and loss",
-    "overhead": "Libraries and driver", "slack": "Allocator's gaps", "workspace": "Workspace",
-    "cache": "Conversation (KV cache)", "model": "Model files", "tokenizer": "Tokenizer",
+    "optimizer": "Optimizer state", "activations": "Layer outputs kept",
+    "recomputation": "One layer at work", "logits": "Word scores, loss",
+    "overhead": "Libraries, driver", "slack": "Allocator's gaps", "workspace": "Workspace",
+    "cache": "Conversation cache", "model": "Model files", "tokenizer": "Tokenizer",
     "vocabulary": "Vocabulary", "total": "Together",
 }
 _WORDS_OF_JOB = {

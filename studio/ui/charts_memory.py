@@ -1,15 +1,17 @@
 """The memory a recipe needs, as one stacked bar against what is free. Pure HTML, no plot library.
 
 HTML rather than a chart: it follows a slider without being built anew, and every part tells its
-formula on hover.
+formula on hover, on a tap, and to whoever comes by keyboard.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
 
 from studio.files import readable_bytes
+from studio.hardware.part_words import words
 from studio.ui import markup
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def memory_card(reading: Reading) -> str:
         f"between {readable_bytes(estimate.low_bytes)} and {readable_bytes(estimate.high_bytes)}"
         f" · {free_text}</span></div>"
         f"{_bar(estimate, free)}{markup.note(verdict(estimate, free), level=level(estimate, free))}"
-        f"{_legend(estimate)}</div>"
+        f"{legend(estimate.parts)}</div>"
     )
 
 
@@ -73,17 +75,21 @@ def _bar(estimate: Estimate, free_bytes: int, scale: float = 0) -> str:
     )
 
 
-def _legend(estimate: Estimate) -> str:
-    rows = "".join(
-        f'<div class="memory-row{"" if part.bytes else " memory-none"}" title="{_title(part)}">'
+def legend(parts: Iterable[PartBytes], job: str = "train") -> str:
+    """A line per part: its name in plain words, its formula, its size."""
+    return f'<div class="memory-legend">{"".join(_row(part, job) for part in parts)}</div>'
+
+
+def _row(part: PartBytes, job: str) -> str:
+    none = "" if part.bytes else " memory-none"
+    return (
+        f'<div class="memory-row{none}" tabindex="0" title="{_title(part, job)}">'
         f'<span class="swatch part-{escape(part.name)}"></span>'
-        f'<span class="memory-name">{escape(part.name.capitalize())}</span>'
+        f'<span class="memory-name">{escape(words(part.name, job))}</span>'
         f'<span class="memory-formula">{escape(part.formula)}</span>'
         f'<span class="memory-bytes">{readable_bytes(part.bytes)}</span></div>'
-        for part in estimate.parts
     )
-    return f'<div class="memory-legend">{rows}</div>'
 
 
-def _title(part: PartBytes) -> str:
-    return escape(f"{part.name.capitalize()}: {readable_bytes(part.bytes)}. {part.formula}")
+def _title(part: PartBytes, job: str = "train") -> str:
+    return escape(f"{words(part.name, job)}: {readable_bytes(part.bytes)}. {part.formula}")

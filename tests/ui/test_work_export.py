@@ -64,12 +64,6 @@ def test_how_work_ended_is_said_in_words():
     assert export_view.task_view(TaskView()) == ""
 
 
-def test_disk_that_does_not_suffice_is_a_warning():
-    assert "note-warning" in export_view.room_view("The merged model", 10**9, 10**8)
-    calm = export_view.room_view("The merged model", 10**8, 10**10)
-    assert "100.0 MB" in calm and "10.0 GB are free" in calm and "note" not in calm
-
-
 def test_results_show_place_and_next_steps_as_text():
     path = Path("/exports/<my> orders-q8_0.gguf")
     page = export_view.results_view([Result("GGUF", path.name, path, 5_000_000, 0.0)])

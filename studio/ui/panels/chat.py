@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from studio.errors import StudioError
 from studio.recipe import Model
+from studio.ui import markup
 from studio.ui.guard import guarded
+from studio.ui.panels import job_memory
 from studio.ui.panels.chat_answering import Answering, Question
 from studio.ui.panels.chat_board import COPY_SCRIPT, Conversation, board_view
 from studio.ui.panels.chat_columns import (
@@ -31,16 +34,18 @@ SAMPLING = ("temperature", "top_p", "top_k", "repetition_penalty", "max_new_toke
 
 def build(studio: Studio, shared: Shared) -> None:
     """Lay out the tab and wire it."""
-    with gr.Group(elem_classes="card"), gr.Row(equal_height=False):
-        base = gr.Dropdown(
-            [("Starter model", "starter")], value="starter", label="Base model", scale=2,
-            info="Answers in the first column, without any adapter.", elem_id="chat-base",
-        )
-        runs = gr.Dropdown(
-            [], value=[], multiselect=True, max_choices=MAX_ADAPTERS, label="Adapters to compare",
-            info=f"Up to {MAX_ADAPTERS} runs that were trained on this base.", scale=3,
-            elem_id="chat-runs",
-        )
+    with gr.Group(elem_classes="card"):
+        with gr.Row(equal_height=False):
+            base = gr.Dropdown(
+                [("Starter model", "starter")], value="starter", label="Base model", scale=2,
+                info="Answers in the first column, without any adapter.", elem_id="chat-base",
+            )
+            runs = gr.Dropdown(
+                [], value=[], multiselect=True, max_choices=MAX_ADAPTERS, scale=3,
+                label="Adapters to compare", elem_id="chat-runs",
+                info=f"Up to {MAX_ADAPTERS} runs that were trained on this base.",
+            )
+        room = gr.HTML(elem_id="chat-room", padding=False)
     with gr.Group(elem_classes="card"):
         board = gr.HTML(board_view(Conversation()), elem_id="chat-board", js_on_load=COPY_SCRIPT)
         prompt = gr.Textbox(
@@ -58,9 +63,9 @@ def build(studio: Studio, shared: Shared) -> None:
               gr.Column(elem_classes="stack")):
             system, sampling = _build_sampling()
             free = gr.Button("Unload the model", size="sm", elem_id="chat-unload")
-    parts = {"base": base, "runs": runs, "board": board, "prompt": prompt, "send": send,
-             "stop": stop, "clear": clear, "system": system, "free": free, "example": example,
-             **sampling}
+    parts = {"base": base, "runs": runs, "room": room, "board": board, "prompt": prompt,
+             "send": send, "stop": stop, "clear": clear, "system": system, "free": free,
+             "example": example, **sampling}
     _wire_answers(studio, shared, parts)
     _wire_choices(studio, shared, parts)
 
@@ -184,6 +189,9 @@ def _wire_choices(studio: Studio, shared: Shared, parts: dict[str, Any]) -> None
         shared.ticks.add(refresh, outputs=shown, named=form)
         shared.demo.load(refresh, inputs_kwargs=form, outputs=shown, **QUIET)
         parts["base"].input(refresh, inputs_kwargs=form, outputs=shown, **QUIET)
+        gr.on([shared.demo.load, parts["base"].change, parts["runs"].change],
+              lambda **values: room_view(studio, values), inputs_kwargs=form,
+              outputs=parts["room"], **QUIET)
 
     shared.when_complete(with_whole_form)
 
@@ -205,6 +213,18 @@ def choices_view(studio: Studio, values: dict[str, Any], seen: Any) -> list[Any]
     chosen = [name for name in values["runs"] or [] if name in known] or known[:1]
     return [gr.Dropdown(choices=list(found.bases), value=base),
             gr.Dropdown(choices=list(found.adapters), value=chosen, multiselect=True), key]
+
+
+def room_view(studio: Studio, values: dict[str, Any]) -> str:
+    """The memory that the chosen base and adapters take; a choice that cannot be is said."""
+    trained = trained_runs(studio.shelf.runs())
+    names = values["runs"] or []
+    try:
+        model, columns = columns_of(trained, values["base"], names, _form_model(values))
+    except StudioError as error:
+        return markup.note(error.message, error.hint, "warning")
+    adapters = [one.recipe.adapter for one in trained if one.name in names]
+    return job_memory.chat_room(studio, model, len(columns), adapters)
 
 
 def _model_fields(shared: Shared) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from studio.errors import ExportError, StudioError
-from studio.files import free_bytes, safe_name
+from studio.files import safe_name
 from studio.progress import Progress, ShouldStop
+from studio.recipe import Model
 from studio.ui import markup
 from studio.ui.guard import guarded
-from studio.ui.panels import export_view
+from studio.ui.panels import export_view, job_memory
 from studio.ui.panels.chat_columns import Trained, trained_runs
 from studio.ui.panels.export_results import Result, find_results
 from studio.ui.panels.export_view import Outcome
@@ -164,35 +165,22 @@ def model_folders(studio: Studio) -> dict[str, Path]:
 
 
 def merge_room(studio: Studio, run: str | None) -> str:
-    """Disk that the merge takes, from the shape of the base. Imports transformers."""
+    """Memory and disk that the merge of a run takes. Imports transformers."""
     if not run:
         return ""
-    from studio.models.shape import model_shape
-
     try:
-        model = studio.shelf.get(run).recipe.model
-        studio.warm_up()
-        shape = model_shape(model.source, studio.settings, revision=model.revision,
-                            trust_remote_code=model.trust_remote_code)
+        recipe = studio.shelf.get(run).recipe
     except StudioError as error:
         return markup.note(error.message, error.hint, "warning")
-    width = 4 if "32" in shape.dtype_name else 2
-    return export_view.room_view("The merged model", shape.parameters * width,
-                                 free_bytes(studio.settings.exports))
+    return job_memory.merge_room(studio, recipe.model, recipe.adapter)
 
 
 def gguf_room(studio: Studio, model: str | None, outtype: str) -> str:
-    """Disk that the GGUF takes, from the weights in the merged folder."""
-    from studio.export.gguf import gguf_bytes
-
+    """Memory and disk that the GGUF of a merged folder takes. Imports transformers."""
     folder = model_folders(studio).get(model or "")
     if folder is None:
         return export_view.NO_MODEL
-    try:
-        needed = gguf_bytes(folder, outtype)
-    except StudioError as error:
-        return markup.note(error.message, error.hint, "warning")
-    return export_view.room_view("The file", needed, free_bytes(studio.settings.exports))
+    return job_memory.gguf_room(studio, Model(source=str(folder)), outtype)
 
 
 def look(studio: Studio, run: str | None) -> Snapshot:

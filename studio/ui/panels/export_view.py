@@ -50,19 +50,6 @@ def task_view(task: TaskView) -> str:
     return f'<div class="task" data-state="{task.state}">{body}</div>'
 
 
-def room_view(what: str, needed_bytes: int | None, free_bytes: int) -> str:
-    """How much disk the next step takes, beside what is free."""
-    if needed_bytes is None:
-        return ""
-    enough = needed_bytes * 1.1 < free_bytes
-    sentence = (f"{what} takes about {readable_bytes(needed_bytes)} of disk, "
-                f"{readable_bytes(free_bytes)} are free.")
-    if enough:
-        return f'<div class="quiet">{escape(sentence)}</div>'
-    return markup.note(sentence, "Free some space, or start the studio with --home on a larger "
-                       "disk.", "warning")
-
-
 def results_view(results: list[Result]) -> str:
     """Every export with size, place, and next steps folded below."""
     if not results:

@@ -14,6 +14,7 @@ from studio.hardware.cards import THIS_PC, cards
 from studio.ui import markup
 from studio.ui.charts_memory import memory_card
 from studio.ui.guard import guarded
+from studio.ui.panels import simulate
 from studio.ui.panels.memory_plan_view import proposal_view
 from studio.ui.reading import Reading, read
 from studio.ui.shared import PRIVATE, Shared, recipe_of
@@ -37,6 +38,7 @@ def build(studio: Studio, shared: Shared) -> None:
                 [THIS_PC, *(card.name for card in cards())], value=THIS_PC, label="Planned for",
                 elem_id="memory-place", scale=0, min_width=210, interactive=True)
         memory = gr.HTML(memory_card(Reading()), elem_id="memory-estimate", padding=False)
+        simulate.build(studio, shared)
         button = gr.Button("Make it fit", elem_id="fit-propose", elem_classes="narrow",
                            size="sm", interactive=False)
         proposal = gr.HTML(elem_id="fit-proposal", padding=False)
