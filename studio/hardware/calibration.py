@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio import __version__
 from studio.device import Calibration, Device
 from studio.files import readable_bytes, write_json_safely
 from studio.hardware.cpu import cpu_name
@@ -40,11 +41,12 @@ LEAST_TELLING_BYTES = 100_000_000
 
 @dataclass(frozen=True)
 class Machine:
-    """What a measurement holds for: another device or torch starts anew."""
+    """What a measurement holds for: another device, torch, or way of estimating starts anew."""
 
     kind: str
     device: str
     torch: str
+    studio: str
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def reset_calibration(settings: Settings) -> bool:
 def machine_of(device: Device) -> Machine:
     """The device by its name; a processor by its maker's name."""
     name = cpu_name() if device.kind == "cpu" else device.name
-    return Machine(device.kind, name, metadata.version("torch"))
+    return Machine(device.kind, name, metadata.version("torch"), __version__)
 
 
 def _file(settings: Settings) -> Path:
@@ -160,7 +162,7 @@ def _read(file: Path) -> dict[Machine, list[Measurement]]:
     """A missing or damaged file counts as none: the next dry run writes it anew."""
     try:
         machines = json.loads(file.read_text(encoding="utf-8"))["machines"]
-        return {Machine(one["kind"], one["device"], one["torch"]):
+        return {Machine(one["kind"], one["device"], one["torch"], one["studio"]):
                 [_measurement(run) for run in one["dry_runs"]] for one in machines}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

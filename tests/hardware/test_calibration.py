@@ -123,7 +123,8 @@ def test_forgetting_leaves_no_file(settings: Settings) -> None:
 
 @pytest.mark.parametrize("text", [
     "", "{", "[]", '{"machines": 3}', '{"machines": [{"kind": "cuda"}]}', "\udcff",
-    json.dumps({"machines": [{"kind": "cuda", "device": "a", "torch": "1", "dry_runs": [{}]}]}),
+    json.dumps({"machines": [{"kind": "cuda", "device": "a", "torch": "1", "studio": "1",
+                              "dry_runs": [{}]}]}),
 ])
 def test_a_damaged_file_counts_as_none_and_is_written_anew(settings: Settings, text: str) -> None:
     settings.home.mkdir(parents=True)

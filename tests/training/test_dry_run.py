@@ -32,6 +32,17 @@ def _files(settings: Settings) -> list[str]:
                   if file.is_file())
 
 
+@pytest.fixture(autouse=True)
+def modules_of_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers copies a model's own code before it runs: here, and in the child."""
+    from transformers import dynamic_module_utils
+
+    copies = str(tmp_path / "modules")
+    monkeypatch.setenv("HF_MODULES_CACHE", copies)
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", copies)
+    monkeypatch.syspath_prepend(copies)
+
+
 def _greedy(make_recipe: MakeRecipe, tiny_model: Path, folder: Path, act: str) -> Recipe:
     model = make_greedy_model(tiny_model, folder, act)
     return make_recipe(model__source=str(model), model__trust_remote_code=True)
