@@ -44,13 +44,6 @@ def memory_card(reading: Reading) -> str:
     )
 
 
-def level(estimate: Estimate, free_bytes: int) -> str:
-    """good where even the high end fits, warning where only the low end does, else problem."""
-    if estimate.high_bytes <= free_bytes:
-        return "good"
-    return "warning" if estimate.low_bytes <= free_bytes else "problem"
-
-
 def before_and_after(before: Estimate, after: Estimate, free_bytes: int) -> str:
     """Two bars on one scale, so that what was saved is seen."""
     scale = max(before.high_bytes, after.high_bytes, free_bytes, 1) * ROOM

@@ -20,8 +20,7 @@ from studio.runs import create_run
 from studio.settings import Settings
 from studio.ui import charts_telemetry as charts
 from studio.ui.disk_card import disk_card
-from studio.ui.panels import hardware, train, train_view
-from studio.ui.panels.train_summary import before_start, summary_view
+from studio.ui.panels import before_start, hardware, train, train_view
 from studio.ui.reading import Reading
 from studio.ui.recordings import Recordings
 from studio.ui.studio import Studio
@@ -120,13 +119,22 @@ def reading_with(free: FreeNow) -> Reading:
 def test_before_the_start_the_page_says_who_holds_the_memory() -> None:
     gpu = Device("cuda", "RTX", "bfloat16", 12 * GB)
     tight = reading_with(FreeNow(gpu, 600_000_000, (Holder("game<1>", 9 * GB),)))
-    shown = summary_view(tight)
+    shown = before_start.reading_view(tight)
     assert "note-problem" in shown
     assert "game&lt;1&gt; 9.0 GB" in shown
     assert "closed it fits" in shown
-    roomy = summary_view(reading_with(FreeNow(gpu, 11 * GB)))
+    roomy = before_start.reading_view(reading_with(FreeNow(gpu, 11 * GB)))
     assert "note-good" in roomy and "Fits comfortably" in roomy
-    assert before_start(Reading()) == ""
+    assert before_start.reading_view(Reading()) == ""
+
+
+def test_the_comparison_follows_what_is_free_until_a_run_takes_it(settings: Settings) -> None:
+    from studio.device import pick_device
+
+    studio, device = Studio(settings), pick_device()
+    found = estimate(starter_recipe(), shape_of("starter"), device)
+    assert "free" in before_start.now_view(studio, found, device)
+    assert before_start.now_view(studio, None, None) == ""
 
 
 def test_the_disk_card_names_parts_and_drives(settings: Settings) -> None:

@@ -18,7 +18,7 @@ from studio.runs import Run
 from studio.ui import charts, charts_telemetry, markup
 from studio.ui.guard import guarded
 from studio.ui.live_plot import figure_value, live_plot
-from studio.ui.panels import train_view
+from studio.ui.panels import before_start, train_view
 from studio.ui.panels.train_summary import summary_view
 from studio.ui.shared import PRIVATE, QUIET, Shared, recipe_of
 from studio.ui.widgets import build_fields, keys_of
@@ -52,16 +52,17 @@ def build(studio: Studio, shared: Shared) -> None:
     """Lay out the tab and wire it. The settings come first in the source, right in the page."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=330):
-            controls = _build_controls(shared)
+            controls = _build_controls(studio, shared)
         with gr.Column(scale=3, min_width=480):
             views = _build_views()
     _wire(studio, shared, controls, views)
 
 
-def _build_controls(shared: Shared) -> dict[str, Any]:
+def _build_controls(studio: Studio, shared: Shared) -> dict[str, Any]:
     with gr.Group(elem_classes="card"):
         gr.HTML(markup.heading("What will run", "From the settings of all tabs."))
         summary = gr.HTML(summary_view(None), elem_id="train-summary", padding=False)
+        before_start.build(studio, shared)
         name = gr.Textbox(label="Run name", max_lines=1, elem_id="train-name",
                           placeholder="Empty: the method, the date, and the time")
         with gr.Row():

@@ -15,7 +15,7 @@ TARGETS = {"all-linear": "all linear layers", "attention": "the attention layers
 
 
 def summary_view(reading: Reading | None) -> str:
-    """Model, data, adapter, batch, length and memory; or what is wrong with the settings."""
+    """Model, data, adapter, batch and length; or what is wrong with the settings."""
     if reading is None:
         return '<div class="quiet">Reading the settings …</div>'
     if reading.problem is not None:
@@ -29,19 +29,7 @@ def summary_view(reading: Reading | None) -> str:
         ("Adapter", _adapter(recipe, reading)),
         ("Batch", _batch(recipe)),
         ("Length", _length(recipe)),
-    ]) + before_start(reading)
-
-
-def before_start(reading: Reading) -> str:
-    """The estimate beside what is free right now, and who holds the rest. It forbids nothing."""
-    if reading.estimate is None or reading.free is None:
-        return ""
-    from studio.hardware.free_now import compare
-
-    found = compare(reading.estimate, reading.free)
-    return ('<div id="train-before-start">'
-            + markup.note(found.sentences[0], " ".join(found.sentences[1:]), found.level)
-            + "</div>")
+    ])
 
 
 def _model(recipe: Recipe, reading: Reading) -> str:
