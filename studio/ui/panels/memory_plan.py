@@ -32,18 +32,18 @@ def build(studio: Studio, shared: Shared) -> None:
     """The chooser, the estimate, the button, and the proposal that it makes."""
     with gr.Group(elem_classes="card"):
         with gr.Row():
-            gr.HTML(markup.heading("Memory it will take", "Moves with every setting of the "
-                                   "recipe. Point at a part to see how it is worked out."))
+            gr.HTML(markup.heading("Memory it will take", "Moves with every setting. Point at a "
+                                   "part, or tap it, to see how it is worked out."))
             shared.place = gr.Dropdown(
                 [THIS_PC, *(card.name for card in cards())], value=THIS_PC, label="Planned for",
                 elem_id="memory-place", scale=0, min_width=210, interactive=True)
         memory = gr.HTML(memory_card(Reading()), elem_id="memory-estimate", padding=False)
-        simulate.build(studio, shared)
         button = gr.Button("Make it fit", elem_id="fit-propose", elem_classes="narrow",
                            size="sm", interactive=False)
         proposal = gr.HTML(elem_id="fit-proposal", padding=False)
         apply = gr.Button("Apply these settings", variant="primary", elem_id="fit-apply",
                           elem_classes="narrow", size="sm", visible=False)
+        simulate.build(studio, shared)
     shared.add_readout(memory, memory_card)
     shared.add_readout(button, _button)
     shared.add_readout(proposal, lambda reading: "")

@@ -12,7 +12,7 @@ import gradio as gr
 
 from studio.ui import markup
 from studio.ui.guard import guarded
-from studio.ui.panels.sizes_view import CHOOSE_SCRIPT, table_view
+from studio.ui.panels.sizes_view import CHOOSE_SCRIPT, HEADERS, table_view
 from studio.ui.shared import PRIVATE, QUIET, Shared, recipe_of
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def _wire(studio: Studio, shared: Shared, table: gr.HTML) -> None:
     @guarded
     def fill_in(event: gr.EventData, place: str, **form: Any) -> list[Any]:
         recipe = filled_recipe(studio, place, str(event.source), str(event.method), form)
-        gr.Info(f"{html.escape(str(event.method))} of {html.escape(recipe.model.source)} is in the "
-                "form.", duration=4)
+        gr.Info(f"The form now holds {html.escape(recipe.model.source)}: "
+                f"{html.escape(HEADERS.get(str(event.method), ''))}.", duration=4)
         return shared.updates_for(recipe)
 
     shared.demo.load(show, shared.place, table, **QUIET)
