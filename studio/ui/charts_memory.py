@@ -11,6 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from studio.files import readable_bytes
+from studio.hardware.free_now import level
 from studio.hardware.part_words import words
 from studio.ui import markup
 
