@@ -12,13 +12,12 @@ import platform
 RETURNED_FROM_BYTES = 2**20
 """Blocks from here on are mapped on their own. glibc begins at 128 KB, but raises this up to 32 MB
 with every such block that is freed; from then on tensors lie among others, and freed ones leave
-gaps: a training step of small models held 23 to 31 % more. Measured: below 1 MB nothing is gained,
-and every further block costs page faults."""
-KEPT_AT_THE_END_BYTES = 64 * 2**20
-"""Free memory at the heap's end that is kept for the next small blocks: what glibc arrives at by
-itself. Fixing the threshold alone would set it to 128 KB, and steps would map the same pages again
-and again (98,900 page faults a step of the starter; 49,800 with this, 38,900 untold). With it the
-processor time of a step is the same within 1 %."""
+gaps: a training step of small models held 23 to 31 % more. Less would give back little more, and
+every block that is mapped costs page faults."""
+KEPT_AT_THE_END_BYTES = 16 * 2**20
+"""Free memory at the heap's end that is kept for the next small blocks. Fixing the threshold alone
+would set it to 128 KB, and small blocks would map the same pages again and again (98,900 page
+faults a step of the starter, 38,900 untold)."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """malloc.h"""
 

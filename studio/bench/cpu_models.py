@@ -40,7 +40,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 
 def make_model(family: str, folder: Path) -> Path:
-    """Write config, random float32 weights and a tokenizer of one word to `folder`."""
+    """Write config, random float32 weights and a tokenizer to `folder`."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -52,12 +52,19 @@ def make_model(family: str, folder: Path) -> Path:
     return folder
 
 
+def word(number: int) -> str:
+    """One of the words that are a token, chosen by any number."""
+    return f"w{number % (_VOCABULARY - 2)}"
+
+
 def _tokenizer() -> Any:
     """Every word is one token, so that a text has exactly as many tokens as words."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    words = Tokenizer(models.WordLevel({"<pad>": 0, "<end>": 1, "a": 2}, unk_token="a"))
+    names = ["<pad>", "<end>", *(word(number) for number in range(_VOCABULARY - 2))]
+    known = {name: number for number, name in enumerate(names)}
+    words = Tokenizer(models.WordLevel(known, unk_token=word(0)))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<end>",
-                                   unk_token="a")
+                                   unk_token=word(0))
