@@ -44,6 +44,7 @@ class Estimate:
     high_bytes: int
     allocated_bytes: int
     basis: str
+    paged_bytes: int = 0
 
     @property
     def total_bytes(self) -> int:
@@ -52,8 +53,9 @@ class Estimate:
 
     @property
     def reserved_bytes(self) -> int:
-        """Without overhead: what torch's allocator holds."""
-        return sum(piece.bytes for piece in self.parts if piece.name != "overhead")
+        """What torch's allocator holds: without overhead and paged optimizer states."""
+        held = sum(piece.bytes for piece in self.parts if piece.name != "overhead")
+        return held - self.paged_bytes
 
     def to_dict(self, free_bytes: int | None = None) -> dict[str, Any]:
         """Plain values for JSON; `fits` is null where `free_bytes` is not given."""
@@ -114,9 +116,11 @@ def estimate_workload(work: Workload, shape: ModelShape) -> Estimate:
     parts = tuple(pieces[name] for name in _DOUBT)
     doubt = sum(piece.bytes * _DOUBT[piece.name] for piece in parts)
     total = sum(piece.bytes for piece in parts)
-    allocated = sum(piece.bytes for piece in steady) + max(m.bytes for m, _ in found)
+    # Paged states live in memory that torch does not count.
+    paged = steady[-1].bytes if work.optimizer.startswith("paged") else 0
+    allocated = sum(piece.bytes for piece in steady) - paged + max(m.bytes for m, _ in found)
     return Estimate(parts, peak.name, work.checkpointing, round(total - doubt),
-                    round(total + doubt), allocated, _basis(work))
+                    round(total + doubt), allocated, _basis(work), paged)
 
 
 def _basis(work: Workload) -> str:

@@ -36,7 +36,13 @@ def weights(work: Workload, shape: ModelShape) -> PartBytes:
         # Where the base itself is trained, only a second model remembers what it was.
         twin = work.weight_bytes if work.trains_base and work.compares else 0
         text += f", and {twin} for the reference model" if twin else ""
-        return part("weights", shape.parameters * (work.weight_bytes + copy + twin), text)
+        size = float(shape.parameters * (work.weight_bytes + copy + twin))
+        shards = work.shards_of("weights")
+        if shards > 1:
+            # Of divided weights, the layer that computes is whole.
+            size = size / shards + size / shape.layers
+            text += f", on {shards} GPUs, and one layer of {shape.layers} whole"
+        return part("weights", size, text)
     quantized = linear_parameters(shape.linears)
     if work.experts_as_linears:
         quantized += sum(linear.parameters for linear in shape.stacked if linear.experts > 1)
@@ -67,15 +73,19 @@ def gradients(work: Workload, shape: ModelShape) -> PartBytes:
         size = work.trainable * work.trainable_bytes / max(1, shape.layers)
         return part("gradients", size, f"Those of one of {shape.layers} layers at a time, used "
                     "as soon as they are there")
-    return part("gradients", work.trainable * work.trainable_bytes,
-                f"{millions(work.trainable)} trained parameters at {work.trainable_bytes} bytes")
+    shards = work.shards_of("gradients")
+    return part("gradients", work.trainable * work.trainable_bytes / shards,
+                f"{millions(work.trainable)} trained parameters at {work.trainable_bytes} bytes"
+                + (f", on {shards} GPUs" if shards > 1 else ""))
 
 
 def optimizer(work: Workload) -> PartBytes:
     """What the optimizer remembers of every trained parameter."""
     each, why = _state_bytes(work)
-    return part("optimizer", work.trainable * each,
-                f"{millions(work.trainable)} trained parameters at {each:.2f} bytes ({why})")
+    shards = work.shards_of("optimizer")
+    return part("optimizer", work.trainable * each / shards,
+                f"{millions(work.trainable)} trained parameters at {each:.2f} bytes ({why})"
+                + (f", on {shards} GPUs" if shards > 1 else ""))
 
 
 def _state_bytes(work: Workload) -> tuple[float, str]:
@@ -89,6 +99,8 @@ def _state_bytes(work: Workload) -> tuple[float, str]:
         return 2 * INT8_STATE_BYTES, "two 8-bit states; may move to main memory in a squeeze"
     if work.optimizer == "adamw_8bit":
         return 2 * INT8_STATE_BYTES, "two 8-bit states"
+    if work.master_weights:
+        return 12, "two states and a copy of the weight, each of 4 bytes"
     return 2 * work.trainable_bytes, f"two states of {work.trainable_bytes} bytes"
 
 
@@ -98,7 +110,8 @@ def optimizer_step_bytes(work: Workload) -> int:
     torch's foreach AdamW, its default on CUDA, makes one copy of a state of all parameters at once:
     10 bytes a parameter at the peak of bfloat16 full tuning instead of 8.
     """
-    return work.trainable * work.trainable_bytes if work.foreach_optimizer else 0
+    copy = work.trainable * work.trainable_bytes if work.foreach_optimizer else 0
+    return copy // work.shards_of("optimizer")
 
 
 def overhead(work: Workload) -> PartBytes:

@@ -79,6 +79,8 @@ def logits(work: Workload, shape: ModelShape) -> PartBytes:
     if work.loss in ("full", "half", "kernel"):
         logit = work.logit_bytes or {"full": b + FULL_LOGITS_BYTES, "half": b * HALF_TENSORS,
                                      "kernel": b * KERNEL_TENSORS}[work.loss]
+        if shape.traits.logit_softcap:
+            logit += 2 * b  # divided by the cap, and the tanh of it
         ends = norm + b * shape.hidden
         return part("logits", work.tokens * (shape.vocabulary * logit + ends),
                     f"{work.tokens:,} tokens x ({shape.vocabulary:,} vocabulary entries x "

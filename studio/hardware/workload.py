@@ -27,6 +27,8 @@ MOST_JOINED_TOKENS = 8192
 mask of the whole row need its square."""
 
 Attention = Literal["eager", "sdpa", "flash_attention_2"]
+Sharded = Literal["nothing", "optimizer", "gradients", "weights"]
+"""What several GPUs divide among them, each with all before it: ZeRO's stages; FSDP divides all."""
 Loss = Literal["chunked", "fused", "kernel", "half", "full"]
 """How the loss is computed. chunked: TRL's, logits a tile at a time. fused: Liger's, the head's
 product in slices. kernel: one GPU kernel over whole 16-bit logits. half: torch's over whole logits
@@ -52,11 +54,13 @@ class Workload:
     The last few say how other software than the studio's differs. `logit_bytes`: bytes per logit at
     the loss's peak, where known. `experts_as_linears`: a mixture's experts are single linear layers
     (transformers before 5), quantised with the others. `fast_norms`: a kernel that keeps only the
-    norm's input as it came; `fast_activation`: one that keeps only its input. `keeps_quantized_inputs`: of every 4-bit product, as bitsandbytes
-    before 0.42 did. `offloads_activations`: layer inputs wait in main memory.
-    `updates_in_backward`: each layer's gradient is used and dropped as soon as it is there.
-    `fused_qkv`: query, key and value are one product whatever the configuration says, and
-    `padded_adapter` that the adapter's share of it is copied into place (litgpt).
+    norm's input as it came; `fast_activation`: one that keeps only its input.
+    `keeps_quantized_inputs`: of every 4-bit product, as bitsandbytes before 0.42 did.
+    `offloads_activations`: layer inputs wait in main memory. `updates_in_backward`: each layer's
+    gradient is used and dropped as soon as it is there. `master_weights`: 32-bit copies beside
+    16-bit weights. `shards` GPUs hold a part each of what is `sharded`. `fused_qkv`: query, key and
+    value are one product whatever the configuration says, and `padded_adapter` that the adapter's
+    share of it is copied into place (litgpt).
     """
 
     device: Literal["cuda", "mps", "cpu"]
@@ -99,7 +103,15 @@ class Workload:
     has_reference: bool = False
     evaluates: bool = False
     updates_in_backward: bool = False
+    master_weights: bool = False
+    shards: int = 1
+    sharded: Sharded = "nothing"
     padded_adapter: bool = False
+
+    def shards_of(self, what: Sharded) -> int:
+        """Into how many parts the weights, gradients or optimizer states are divided."""
+        order = ("nothing", "optimizer", "gradients", "weights")
+        return self.shards if order.index(self.sharded) >= order.index(what) else 1
 
     @property
     def stream_bytes(self) -> int:

@@ -108,3 +108,37 @@ def test_every_method_has_an_estimate_whose_parts_add_up(objective: Objective) -
     assert sum(piece.bytes for piece in found.parts) == found.total_bytes
     assert found.low_bytes < found.total_bytes < found.high_bytes
     assert found.allocated_bytes <= found.reserved_bytes
+
+
+def test_several_gpus_divide_what_their_scheme_divides() -> None:
+    full = dataclasses.replace(PLAIN, trains_base=True, trainable=SHAPE.parameters,
+                               trainable_bytes=2, shards=4, sharded="gradients")
+    assert [full.shards_of(what) for what in ("optimizer", "gradients", "weights")] == [4, 4, 1]
+    parts = {piece.name: piece.bytes for piece in estimate_workload(full, SHAPE).parts}
+    assert parts["weights"] == 2 * SHAPE.parameters
+    assert parts["optimizer"] == pytest.approx(2 * 2 * SHAPE.parameters / 4, rel=1e-6)
+
+
+def test_divided_weights_are_whole_in_the_layer_that_computes() -> None:
+    work = dataclasses.replace(PLAIN, shards=4, sharded="weights")
+    weights = estimate_workload(work, SHAPE).parts[0].bytes
+    assert weights == pytest.approx(2 * SHAPE.parameters * (1 / 4 + 1 / 32), rel=1e-6)
+
+
+def test_master_weights_make_sixteen_bytes_a_parameter() -> None:
+    work = dataclasses.replace(PLAIN, trains_base=True, trainable=SHAPE.parameters, length=8,
+                               trainable_bytes=2, master_weights=True)
+    parts = {piece.name: piece.bytes for piece in estimate_workload(work, SHAPE).parts}
+    kept = parts["weights"] + parts["gradients"] + parts["optimizer"]
+    assert kept == pytest.approx(16 * SHAPE.parameters, rel=1e-6)
+
+
+def test_paged_states_are_not_in_torchs_own_count() -> None:
+    plain = dataclasses.replace(PLAIN, optimizer="adamw_8bit")
+    paged = dataclasses.replace(PLAIN, optimizer="paged_adamw_8bit")
+    states = estimate_workload(paged, SHAPE).paged_bytes
+    assert states == pytest.approx(2 * (1 + 4 / 256) * PLAIN.trainable, rel=1e-3)
+    one, other = estimate_workload(plain, SHAPE), estimate_workload(paged, SHAPE)
+    assert one.total_bytes == other.total_bytes
+    assert one.allocated_bytes - other.allocated_bytes == states
+    assert one.reserved_bytes - other.reserved_bytes == states
