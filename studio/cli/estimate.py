@@ -170,7 +170,7 @@ def _explain(found: dict[str, Any]) -> None:
     for name, size in found["parts"].items():
         _part(words(name, found["job"]), size, found["formulas"][name])
     for name, size in found.get("disk", {}).items():
-        _part(f"On disk: {words(name)}", size, found["disk_formulas"][name])
+        _part(f"On disk: {words(name, found['job'])}", size, found["disk_formulas"][name])
     _say(_together(found))
     _say(f"The peak is at this moment: {found['moment']}.")
     _say(f"The range: {found['basis']}")

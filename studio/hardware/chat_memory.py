@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from studio.adapters.count import trainable_parameters
 from studio.adapters.targets import saved_modules
+from studio.files import readable_bytes
 from studio.hardware import static_memory
 from studio.hardware.feed_forward_memory import is_gated
 from studio.hardware.other_jobs import LIBRARIES_BYTES, JobEstimate
@@ -103,6 +104,8 @@ def _adapters(
         trained = trainable_parameters(Recipe(model=model, adapter=one), shape)
         numbers += trained
         size += 4 * (trained - copies) + item_bytes * copies
+    if not adapters:
+        return PartBytes("adapter", 0, "The base answers alone.")
     named = "1 adapter" if len(adapters) == 1 else f"{len(adapters)} adapters"
     return part("adapter", size, f"{named}, {millions(numbers)} numbers together, in 32 bits")
 
@@ -112,8 +115,12 @@ def _cache_formula(shape: ModelShape, work: Workload) -> str:
         f"{group.count} layers x {group.width:,} keys and values"
         + (f" (its window of {group.window:,} begins with the answer)" if group.window else "")
         for group in shape.cached)
-    return (f"{work.batch} columns x {work.length:,} tokens x {work.activation_bytes} bytes x "
+    return (f"{_columns(work)} x {work.length:,} tokens x {work.activation_bytes} bytes x "
             f"({layers})")
+
+
+def _columns(work: Workload) -> str:
+    return "1 column" if work.batch == 1 else f"{work.batch} columns"
 
 
 def _layer(work: Workload, shape: ModelShape, adapters: int) -> PartBytes:
@@ -136,8 +143,8 @@ def _layer(work: Workload, shape: ModelShape, adapters: int) -> PartBytes:
     copy = _unpacked_bytes(work, shape)
     text = (f"{work.tokens:,} tokens of all columns x ({STREAM_COPIES} x {shape.hidden:,} + "
             f"{max(inner, attention) / b / work.tokens:,.0f}) numbers x {b} bytes in one layer")
-    text += f", {mask:,} bytes of mask between columns of different length" if mask else ""
-    text += f", and {copy:,} bytes of an unpacked weight" if copy else ""
+    text += f", {readable_bytes(mask)} of mask between columns of different length" if mask else ""
+    text += f", and {readable_bytes(copy)} of an unpacked weight" if copy else ""
     return part("activations", stream + max(inner, attention) + mask + copy, text)
 
 
@@ -160,13 +167,13 @@ def _choice(work: Workload, shape: ModelShape) -> PartBytes:
     """Scores of the last position only, and the sampling over them."""
     scores = work.batch * shape.vocabulary
     size = scores * (work.activation_bytes + CHOICE_BYTES)
-    text = (f"{work.batch} columns x {shape.vocabulary:,} vocabulary entries x "
+    text = (f"{_columns(work)} x {shape.vocabulary:,} vocabulary entries x "
             f"{work.activation_bytes + CHOICE_BYTES} bytes")
     if work.device == "cpu" and work.batch > 1 and work.activation_bytes == 2:
         # torch's 16-bit product of a strided batch copies the head's weight for each row.
         copies = work.batch * shape.vocabulary * shape.hidden * 2
         size += copies
-        text += f", and {copies:,} bytes of copies of the output head, one for each column"
+        text += f", and {readable_bytes(copies)} of copies of the output head, one for each column"
     return part("logits", size, text)
 
 
@@ -192,7 +199,7 @@ def _basis(device: Device) -> str:
 
 
 def _assumptions(model: Model, shape: ModelShape, work: Workload) -> tuple[str, ...]:
-    found = [f"The conversation grows to {work.length:,} tokens in each of {work.batch} columns.",
+    found = [f"The conversation grows to {work.length:,} tokens, in {_columns(work)}.",
              "Every question reads the whole conversation anew."]
     if work.batch > 1:
         found.append("The columns' answers differ in length, so that their rows need a mask.")

@@ -99,7 +99,7 @@ def gguf_disk(shape: ModelShape, outtype: str) -> tuple[PartBytes, ...]:
     text = f"{millions(matrices)} weights at {each:.4g} bytes, {millions(vectors)} at 4"
     text += f", {millions(uneven)} at 2, whose rows {Q8_0_BLOCK} does not divide" if uneven else ""
     return (
-        part("weights", matrices * each + vectors * 4 + uneven * 2, text),
+        part("model", matrices * each + vectors * 4 + uneven * 2, text),
         part("vocabulary", shape.vocabulary * GGUF_WORD_BYTES,
              f"{shape.vocabulary:,} entries at about {GGUF_WORD_BYTES} bytes"),
     )

@@ -22,7 +22,7 @@ _WORDS = {
 _WORDS_OF_JOB = {
     ("chat", "activations"): "One layer at work", ("chat", "logits"): "Choosing a word",
     ("chat", "adapter"): "Adapters", ("merge", "activations"): "One layer's update",
-    ("gguf", "weights"): "Largest tensor",
+    ("gguf", "weights"): "Largest tensor", ("gguf", "model"): "Weights",
 }
 
 

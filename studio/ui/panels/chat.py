@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from studio.ui.studio import Studio
 
 SAMPLING = ("temperature", "top_p", "top_k", "repetition_penalty", "max_new_tokens", "seed")
+MEMORY_FIELDS = ("model.quantization", "model.double_quantization", "model.dtype",
+                 "model.attention")
 
 
 def build(studio: Studio, shared: Shared) -> None:
@@ -189,9 +191,11 @@ def _wire_choices(studio: Studio, shared: Shared, parts: dict[str, Any]) -> None
         shared.ticks.add(refresh, outputs=shown, named=form)
         shared.demo.load(refresh, inputs_kwargs=form, outputs=shown, **QUIET)
         parts["base"].input(refresh, inputs_kwargs=form, outputs=shown, **QUIET)
-        gr.on([shared.demo.load, parts["base"].change, parts["runs"].change],
-              lambda **values: room_view(studio, values), inputs_kwargs=form,
-              outputs=parts["room"], **QUIET)
+        moved = [shared.demo.load, parts["base"].change, parts["runs"].change,
+                 *(field.change for key, field in _model_fields(shared).items()
+                   if key in MEMORY_FIELDS)]
+        gr.on(moved, lambda **values: room_view(studio, values), inputs_kwargs=form,
+              outputs=parts["room"], trigger_mode="always_last", **QUIET)
 
     shared.when_complete(with_whole_form)
 

@@ -57,9 +57,10 @@ def result_view(estimate: Estimate, found: Simulated, apart: list[Difference]) -
     if not apart:
         return markup.note(sentence, "No part differs by more than 5 % of the peak.", "good")
     rows = "".join(
-        f"<tr><td>{escape(words(row.name))}</td><td>{readable_bytes(row.estimated_bytes)}</td>"
-        f"<td>{readable_bytes(row.simulated_bytes)}</td></tr>" for row in apart)
-    return (markup.note(sentence, "These differ by more than 5 % of the peak; the simulation is "
-                        "the closer one.", "info")
-            + "<table class='numbers'><thead><tr><th>Part</th><th>By formulas</th>"
-              f"<th>Simulated</th></tr></thead><tbody>{rows}</tbody></table>")
+        f'<tr><td>{escape(words(row.name))}</td>'
+        f'<td class="right">{readable_bytes(row.estimated_bytes)}</td>'
+        f'<td class="right">{readable_bytes(row.simulated_bytes)}</td></tr>' for row in apart)
+    return (markup.note(sentence, "The parts below differ by more than 5 % of the peak. Trust "
+                        "the simulation there: it runs the libraries' own code.", "info")
+            + '<table class="plain"><thead><tr><th>Part</th><th class="right">By formulas</th>'
+              f'<th class="right">Simulated</th></tr></thead><tbody>{rows}</tbody></table>')
