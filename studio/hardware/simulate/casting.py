@@ -51,7 +51,6 @@ def casting(short: Any, *, on_gpu: bool) -> AbstractContextManager[Any]:
 
 @functools.cache
 def _mode_class() -> Any:
-    import torch
     from torch.overrides import TorchFunctionMode
 
     class Casting(TorchFunctionMode):
@@ -84,35 +83,46 @@ def _mode_class() -> Any:
             name = getattr(func, "__name__", "")
             kwargs = kwargs or {}
             if self.short is not None:
-                args, kwargs = self.cast(name, args, kwargs)
+                args, kwargs = _cast(self, name, args, kwargs)
             return self.replaced.get(name, func)(*args, **kwargs)
 
-        def cast(self, name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
-            if name in _SHORT:
-                return self.each(self.shorten, args, kwargs)
-            if name in _LONG:
-                return self.each(self.lengthen, args, kwargs)
-            if name in _LONG_RESULT and kwargs.get("dtype") is None:
-                return args, {**kwargs, "dtype": torch.float32}
-            return args, kwargs
-
-        def each(self, change: Callable[[Any], Any], args: Any, kwargs: Any) -> tuple[Any, Any]:
-            return (tuple(change(value) for value in args),
-                    {key: change(value) for key, value in kwargs.items()})
-
-        def shorten(self, value: Any) -> Any:
-            if not isinstance(value, torch.Tensor) or value.dtype not in (
-                    torch.float32, torch.float16, torch.bfloat16) or value.dtype == self.short:
-                return value
-            if not (value.is_leaf and value.requires_grad and value.dtype == torch.float32):
-                return value.to(self.short)
-            if id(value) not in self.copies:
-                self.copies[id(value)] = value.to(self.short)
-            return self.copies[id(value)]
-
-        def lengthen(self, value: Any) -> Any:
-            short = isinstance(value, torch.Tensor) and value.dtype in (
-                torch.float16, torch.bfloat16)
-            return value.float() if short else value
-
     return Casting
+
+
+def _cast(mode: Any, name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """Arguments of the operation `name` as autocast hands them on."""
+    import torch
+
+    if name in _SHORT:
+        return _each(functools.partial(_shortened, mode), args, kwargs)
+    if name in _LONG:
+        return _each(_lengthened, args, kwargs)
+    if name in _LONG_RESULT and kwargs.get("dtype") is None:
+        return args, {**kwargs, "dtype": torch.float32}
+    return args, kwargs
+
+
+def _each(change: Callable[[Any], Any], args: Any, kwargs: Any) -> tuple[Any, Any]:
+    return (tuple(change(value) for value in args),
+            {key: change(value) for key, value in kwargs.items()})
+
+
+def _shortened(mode: Any, value: Any) -> Any:
+    import torch
+
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point() or (
+            value.dtype == mode.short):
+        return value
+    is_weight = value.is_leaf and value.requires_grad and value.dtype == torch.float32
+    if not is_weight:
+        return value.to(mode.short)
+    if id(value) not in mode.copies:
+        mode.copies[id(value)] = value.to(mode.short)
+    return mode.copies[id(value)]
+
+
+def _lengthened(value: Any) -> Any:
+    import torch
+
+    short = isinstance(value, torch.Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+    return value.float() if short else value

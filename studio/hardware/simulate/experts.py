@@ -1,12 +1,16 @@
-"""A mixture's experts as single linear layers, the way transformers 4 built them.
+"""A mixture's experts: as single linear layers, and with adapters on their stack.
 
-Each expert is computed after the other on the tokens that chose it; tokens are taken to be spread
-evenly. transformers 5 holds experts as 3-D parameters instead; those need nothing from here.
+transformers 4 built each expert of linear layers and computed one after the other on the tokens
+that chose it; tokens are taken to be spread evenly. transformers 5 holds experts as 3-D parameters,
+which PEFT adapts by adding the adapter's product to all of them for the length of a call.
 """
 
 from __future__ import annotations
 
 import functools
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -56,3 +60,49 @@ def _experts_class() -> Any:
             return self.w2(self.act_fn(self.w1(x)) * self.w3(x))
 
     return Experts
+
+
+def fold_adapters(model: Any) -> None:
+    """Let PEFT's adapters on expert stacks fold on meta, where torch knows no autocast to turn off.
+
+    Otherwise as `peft.tuners.lora.layer.ParamWrapper._activate_lora` does it.
+    """
+    from peft.tuners.lora.layer import ParamWrapper
+
+    for module in model.modules():
+        if isinstance(module, ParamWrapper) and module.num_experts > 1:
+            module._activate_lora = types.MethodType(_folded, module)
+
+
+@contextmanager
+def _folded(wrapper: Any, adapters: list[str]) -> Iterator[None]:
+    from torch.nn.utils import parametrize
+
+    stack, name = wrapper.get_base_layer(), wrapper.parameter_name
+    trains = wrapper.get_param().requires_grad
+    parametrize.register_parametrization(
+        stack, name, _fold_class()(*wrapper.get_delta_factors(adapters[0])))
+    stack.parametrizations[name].original.requires_grad_(trains)
+    try:
+        with parametrize.cached():
+            yield
+    finally:
+        wrapper._remove_parametrizations()
+
+
+@functools.cache
+def _fold_class() -> Any:
+    import torch
+
+    class Fold(torch.nn.Module):
+        """Weights plus the adapter's product, in the weights' format."""
+
+        def __init__(self, left: Any, right: Any, scaling: float) -> None:
+            super().__init__()
+            self.left, self.right, self.scaling = left, right, scaling
+
+        def forward(self, weights: Any) -> Any:
+            return torch.ops.aten.baddbmm.default(
+                weights, self.left, self.right, alpha=self.scaling)
+
+    return Fold

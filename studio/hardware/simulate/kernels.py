@@ -82,7 +82,8 @@ def _flash_class() -> Any:
         @staticmethod
         def forward(ctx: Any, query: Any, key: Any, value: Any, mask: Any) -> Any:
             batch, tokens, heads, _ = query.shape
-            out = torch.empty_like(query)  # laid out as the query is, like the kernels' own
+            # Laid out as the query is, like the kernels' own.
+            out = torch.empty_like(query[..., :value.shape[-1]])
             sums = query.new_empty((batch, heads, tokens), dtype=torch.float32)
             ctx.save_for_backward(query, key, value, mask, out, sums)
             return out

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from studio.hardware.simulate import kernels
-from studio.hardware.simulate.experts import split_experts
+from studio.hardware.simulate.experts import fold_adapters, split_experts
 from studio.hardware.simulate.fused import fuse_query_key_value, use_fast_norms
 from studio.hardware.simulate.packed import Packing, is_packed, packed_linear
 from studio.hardware.workload import Workload
@@ -101,11 +101,13 @@ def _attention(work: Workload, config: PretrainedConfig) -> str:
 
     if work.attention == "eager":
         return "eager"
-    known = AutoModelForCausalLM._model_mapping
-    architecture = known[type(config)] if type(config) in known else None
+    architecture = AutoModelForCausalLM._model_mapping.get(type(config), None)
+    has_sdpa = getattr(architecture, "_supports_sdpa", False)
     if not getattr(architecture, "_supports_attention_backend", False):
-        return "sdpa" if getattr(architecture, "_supports_sdpa", False) else "eager"
-    return kernels.FLASH if work.attention == "flash_attention_2" else kernels.SDPA
+        return "sdpa" if has_sdpa else "eager"
+    if work.attention == "flash_attention_2":
+        return kernels.FLASH
+    return kernels.SDPA if has_sdpa else "eager"
 
 
 def _dtype(size: int, work: Workload) -> Any:
@@ -168,6 +170,7 @@ def _adapt(model: Any, work: Workload, adapter: LoraConfig | None) -> None:
         lora_dropout=DROPOUT if work.dropout else 0.0, use_dora=work.dora)
     with torch.device("meta"):
         get_peft_model(model, config)
+    fold_adapters(model)
     dtype = _dtype(work.trainable_bytes, work)
     for module in model.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):

@@ -60,11 +60,12 @@ def _packed_class() -> Any:
             size = round(inputs * outputs * packing.bytes_per_weight)
             self.packed = nn.Parameter(torch.empty(size, dtype=torch.uint8, device="meta"),
                                        requires_grad=False)
-            self.bias = nn.Parameter(torch.empty(outputs, dtype=dtype, device="meta"),
-                                     requires_grad=False) if has_bias else None
+            self.register_parameter("bias", nn.Parameter(
+                torch.empty(outputs, dtype=dtype, device="meta"),
+                requires_grad=False) if has_bias else None)
 
         @property
-        def weight(self) -> Any:
+        def weight(self) -> Any:  # type: ignore[override]
             return torch.empty(self.out_features, self.in_features, dtype=self.dtype,
                                device="meta")
 

@@ -75,7 +75,7 @@ def _config(shape: ModelShape) -> PretrainedConfig:
         raise ModelError(
             f"{shape.name} cannot be simulated: transformers does not know its kind "
             f"({first_line(error)}).",
-            "The estimate by formulas works for it; models with their own code cannot be simulated.",
+            "The estimate by formulas still stands.",
         ) from error
 
 

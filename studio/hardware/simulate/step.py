@@ -48,7 +48,7 @@ def run_step(work: Workload, built: BuiltModel, live: LiveBytes) -> StepPeaks:
                 _forget if work.updates_in_backward
                 else lambda p: live.rename(p.grad, "gradients"))
         live.enter(("inputs", 0), "activations")
-        inputs, labels = _inputs(work)
+        inputs, labels = _inputs(work, model)
         with _offloading() if work.offloads_activations else nullcontext():
             loss = loss_of(work, model, inputs, labels)
         forget_copies()
@@ -77,16 +77,21 @@ def _hold(work: Workload, built: BuiltModel, live: LiveBytes) -> None:
         live.see(buffer, "weights")
 
 
-def _inputs(work: Workload) -> tuple[dict[str, Any], Any]:
-    """Token ids, positions and the mask, if there is one, for the rows of a micro-batch."""
+def _inputs(work: Workload, model: Any) -> tuple[dict[str, Any], Any]:
+    """Token ids and the mask, if there is one, for the rows of a micro-batch.
+
+    The mask is given whole: making one of a padded batch would have to look at its values. The
+    oldest architectures (BLOOM, Falcon, ...) make their own.
+    """
     import torch
 
     width = work.mask_width or work.length
     rows = max(1, work.tokens // width)
     ids = torch.empty((rows, width), dtype=torch.long, device="meta")
     inputs: dict[str, Any] = {"input_ids": ids}
-    if work.mask_width or work.attention == "eager":
-        kind = torch.bool if work.attention == "sdpa" else _number(work)
+    is_eager = model.config._attn_implementation == "eager"
+    if (work.mask_width or is_eager) and model._supports_attention_backend:
+        kind = _number(work) if is_eager else torch.bool
         inputs["attention_mask"] = torch.empty((rows, 1, width, width), dtype=kind, device="meta")
     return inputs, torch.empty((rows, width), dtype=torch.long, device="meta")
 
