@@ -12,7 +12,7 @@ from studio.hardware.nvml import Library, Nvml, Slot, open_nvml
 from studio.hardware.used_gpu import used_gpu
 from studio.settings import gpu_switches
 
-_SHORTEST_CPU_WINDOW_SECONDS = 0.2
+SHORTEST_CPU_WINDOW_SECONDS = 0.2
 _GPU_RETRY_SECONDS = 60.0
 
 
@@ -31,7 +31,7 @@ class CpuLoad:
     def percent(self) -> float:
         """0 to 100; the last answer again where it is younger than a fifth of a second."""
         now = time.monotonic()
-        if now - self._since < _SHORTEST_CPU_WINDOW_SECONDS:
+        if now - self._since < SHORTEST_CPU_WINDOW_SECONDS:
             return self._percent
         idle, total = _cpu_seconds()
         passed = total - self._total

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 import psutil
 
 from studio.device import known_gpu_uuid
-from studio.hardware.load import CpuLoad, GpuLoad
+from studio.hardware.load import SHORTEST_CPU_WINDOW_SECONDS, CpuLoad, GpuLoad
 from studio.hardware.nvml import Library
 from studio.json_lines import JsonLines
 from studio.main_memory import read_main_memory
@@ -141,6 +141,8 @@ class Sampler:
             self.problem = f"The recording of load and temperature ended early: {error}."
 
     def _write_lines(self, file: TextIO) -> None:
+        # The processor's load is known only after a while; a first line of 0 % would be wrong.
+        self._stopping.wait(SHORTEST_CPU_WINDOW_SECONDS)
         while True:
             file.write(json.dumps(self.sample().to_dict(), allow_nan=False) + "\n")
             file.flush()
