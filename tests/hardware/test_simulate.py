@@ -240,3 +240,20 @@ def test_differences_above_five_percent_of_the_peak_are_named() -> None:
     assert [row.name for row in rows] == ["activations", "logits"]
     assert rows[0].share == pytest.approx(0.5)
     assert difference(guess, simulated, above=0.2) == []
+
+
+def test_several_gpus_divide_what_they_are_said_to_divide() -> None:
+    asked, work = config(layers=4), replace(FULL, foreach_optimizer=False)
+    alone = simulate(work, asked)
+    divided = simulate(replace(work, shards=4, sharded="optimizer"), asked)
+    assert divided.parts["optimizer"] == alone.parts["optimizer"] // 4
+    assert divided.parts["weights"] == alone.parts["weights"]
+    every = simulate(replace(work, shards=4, sharded="weights"), asked)
+    assert every.parts["weights"] == alone.parts["weights"] // 4 + alone.parts["weights"] // 4
+
+
+def test_master_weights_are_a_copy_and_two_states_of_four_bytes() -> None:
+    asked = config(layers=4)
+    found = simulate(replace(FULL, master_weights=True), asked)
+    assert found.parts["optimizer"] == pytest.approx(
+        12 * shape_of_config(asked).parameters, rel=0.02)

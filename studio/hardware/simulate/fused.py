@@ -28,6 +28,16 @@ def use_fast_norms(model: Any) -> None:
             module.forward = types.MethodType(forward, module)
 
 
+def use_fast_activations(model: Any) -> None:
+    """Let GELU be one kernel where transformers writes GPT-2's approximation out."""
+    import torch
+
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if "GELU" in type(child).__name__:
+                setattr(module, name, torch.nn.GELU(approximate="tanh"))
+
+
 @functools.cache
 def _norm_class() -> Any:
     import torch
@@ -52,13 +62,7 @@ def fuse_query_key_value(model: Any, work: Workload) -> None:
 
     Where a model has a fused layer already (`query_key_value`) only the adapter is put on.
     """
-    import torch
-
     for module in list(model.modules()):
-        for name, child in list(module.named_children()):
-            if "GELU" in type(child).__name__:
-                # One kernel there, where transformers writes GPT-2's approximation out.
-                setattr(module, name, torch.nn.GELU(approximate="tanh"))
         parts = [getattr(module, name, None) for name in QUERY_KEY_VALUE]
         if all(part is not None for part in parts):
             whole = _adapted_class()(parts, work)

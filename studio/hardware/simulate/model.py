@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from studio.hardware.simulate import kernels
 from studio.hardware.simulate.experts import fold_adapters, split_experts
-from studio.hardware.simulate.fused import fuse_query_key_value, use_fast_norms
+from studio.hardware.simulate.fused import (
+    fuse_query_key_value,
+    use_fast_activations,
+    use_fast_norms,
+)
 from studio.hardware.simulate.packed import Packing, is_packed, packed_linear
 from studio.hardware.workload import Workload
 from studio.models.shape import meta_model
@@ -55,6 +59,8 @@ def build(work: Workload, config: PretrainedConfig, layers: int | None,
         split_experts(model)
     if work.fast_norms:
         use_fast_norms(model)
+    if work.fast_activation:
+        use_fast_activations(model)
     if work.quantization != "none":
         _pack(model, work)
     _cast(model, work)

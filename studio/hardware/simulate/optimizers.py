@@ -6,6 +6,7 @@ in place, so their states are made in the sizes that it makes them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,20 +28,28 @@ def optimizer_step(work: Workload, trained: Sequence[Any], embeddings: Sequence[
     """
     import torch
 
+    if work.master_weights:
+        # DeepSpeed and others: a float32 copy of each 16-bit weight and its two states, in place.
+        return _in_place([torch.empty_like(parameter, dtype=torch.float32)
+                          for parameter in trained for _ in range(3)])
     if "8bit" in work.optimizer or "paged" in work.optimizer:
-        states = [state for parameter in trained for state in _packed_states(
-            work, parameter, any(parameter is weight for weight in embeddings))]
-
-        def in_place() -> None:
-            del states[len(states):]  # keeps them alive as long as the step can be run
-
-        return in_place
+        return _in_place([state for parameter in trained for state in _packed_states(
+            work, parameter, any(parameter is weight for weight in embeddings))])
     optimizer = _optimizer(work, trained)
     for parameter in trained:
         parameter.grad = torch.empty_like(parameter)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return lambda: _step(optimizer)
+
+
+def _in_place(states: list[Any]) -> Callable[[], None]:
+    """A step that makes nothing; it keeps the states alive as long as it is kept itself."""
+    return functools.partial(_nothing, states)
+
+
+def _nothing(states: list[Any]) -> None:
+    """What a kernel that works in place allocates."""
 
 
 def _step(optimizer: Any) -> None:

@@ -86,9 +86,10 @@ def simulate(
 ) -> Simulated:
     """Simulate a step of `work` on the model of `config`. Remembers what it found.
 
-    `adapter` is PEFT's own configuration, else one is made of `work`. `reentrant`: checkpointing
-    as transformers 4 did it by default. `all_layers` runs every layer instead of a few that stand
-    for all. Raises Stopped when `stop` says so.
+    It is the training step alone: a reference model's pass, the making of answers, and evaluation
+    are not in it. `adapter` is PEFT's own configuration, else one is made of `work`. `reentrant`:
+    checkpointing as transformers 4 did it by default. `all_layers` runs every layer instead of a
+    few that stand for all. Raises Stopped when `stop` says so.
     """
     key = (work, json.dumps(config.to_dict(), sort_keys=True, default=str),
            json.dumps(adapter.to_dict(), sort_keys=True, default=sorted) if adapter else None,
@@ -122,12 +123,25 @@ def _simulated(
         phases: Mapping[Phase, Counter[str]] = run(pattern.layers).phases
     else:
         phases = whole(run(runs[0]), run(runs[1]), pattern)
+    if work.shards > 1:
+        phases = {phase: _divided(kinds, work, pattern.layers) for phase, kinds in phases.items()}
     phase, kinds = max(phases.items(), key=lambda item: item[1].total())
     if work.on_gpu:
         kinds["workspace"] = WORKSPACE_BYTES
     return Simulated(
         kinds.total(), {name: kinds.get(name, 0) for name in COUNTED}, _moment(phase),
         time.monotonic() - began, sum(runs) if runs else pattern.layers, pattern.layers)
+
+
+def _divided(kinds: Counter[str], work: Workload, layers: int) -> Counter[str]:
+    """One GPU's share of what several divide. Of divided weights one layer at a time is whole."""
+    mine = Counter(kinds)
+    mine["optimizer"] = kinds["optimizer"] // work.shards_of("optimizer")
+    mine["gradients"] = kinds["gradients"] // work.shards_of("gradients")
+    mine["weights"] = kinds["weights"] // work.shards_of("weights")
+    if work.shards_of("weights") > 1:
+        mine["weights"] += kinds["weights"] // layers
+    return mine
 
 
 def _moment(phase: Phase) -> str:

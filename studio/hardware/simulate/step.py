@@ -90,10 +90,17 @@ def _inputs(work: Workload, model: Any) -> tuple[dict[str, Any], Any]:
     ids = torch.empty((rows, width), dtype=torch.long, device="meta")
     inputs: dict[str, Any] = {"input_ids": ids}
     is_eager = model.config._attn_implementation == "eager"
-    if (work.mask_width or is_eager) and model._supports_attention_backend:
+    masked = bool(work.mask_width) and not (work.apart and not _has_window(model))
+    if (masked or is_eager) and model._supports_attention_backend:
         kind = _number(work) if is_eager else torch.bool
         inputs["attention_mask"] = torch.empty((rows, 1, width, width), dtype=kind, device="meta")
     return inputs, torch.empty((rows, width), dtype=torch.long, device="meta")
+
+
+def _has_window(model: Any) -> bool:
+    """True where some layers see only so far back, and so need a mask of a joined row."""
+    kinds = getattr(model.config.get_text_config(), "layer_types", None) or ()
+    return "sliding_attention" in kinds
 
 
 def _number(work: Workload) -> Any:
