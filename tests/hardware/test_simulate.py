@@ -94,6 +94,9 @@ def test_sizes_are_rounded_up_to_what_the_allocator_hands_out() -> None:
 @pytest.mark.parametrize(("model_type", "extra", "work"), [
     ("llama", {}, FULL), ("llama", {}, LORA), ("qwen3", {}, replace(LORA, checkpointing=True)),
     ("llama", {"tie_word_embeddings": True}, replace(FULL, accumulates=True)),
+    # Under autocast every weight has a copy until the loss is there, and none after it.
+    ("llama", {"num_hidden_layers": 20}, replace(
+        FULL, weight_bytes=4, trainable_bytes=4, autocast=True, batch=1, length=32)),
     ("gemma3_text", {"layer_types": ["sliding_attention", "sliding_attention",
                                      "full_attention"] * 3, "num_hidden_layers": 9}, LORA),
     ("qwen3_moe", {"decoder_sparse_step": 2, "num_experts": 4, "num_experts_per_tok": 2,

@@ -41,12 +41,15 @@ def casting_again() -> AbstractContextManager[Any]:
     return casting(_active.mode.short, on_gpu=_active.mode.on_gpu)
 
 
-def casting(short: Any, *, on_gpu: bool) -> AbstractContextManager[Any]:
+def casting(
+    short: Any, *, on_gpu: bool, on_copy: Callable[[Any], None] | None = None
+) -> AbstractContextManager[Any]:
     """A block in which this thread computes as under autocast to dtype `short`, or None without.
 
-    `on_gpu`: dropout keeps a byte per number instead of a number.
+    `on_gpu`: dropout keeps a byte per number instead of a number. `on_copy` is told of each copy
+    of a weight that is kept.
     """
-    return cast(AbstractContextManager[Any], _mode_class()(short, on_gpu))
+    return cast(AbstractContextManager[Any], _mode_class()(short, on_gpu, on_copy))
 
 
 @functools.cache
@@ -56,9 +59,11 @@ def _mode_class() -> Any:
     class Casting(TorchFunctionMode):
         """Stands before autograd, so that casts are part of what it records."""
 
-        def __init__(self, short: Any, on_gpu: bool) -> None:
+        def __init__(self, short: Any, on_gpu: bool, on_copy: Callable[[Any], None] | None
+                     ) -> None:
             super().__init__()
             self.short = short
+            self.on_copy = on_copy
             self.on_gpu = on_gpu
             self.copies: dict[int, Any] = {}
             self.outer: Any = None
@@ -118,6 +123,8 @@ def _shortened(mode: Any, value: Any) -> Any:
         return value.to(mode.short)
     if id(value) not in mode.copies:
         mode.copies[id(value)] = value.to(mode.short)
+        if mode.on_copy is not None:
+            mode.on_copy(mode.copies[id(value)])
     return mode.copies[id(value)]
 
 

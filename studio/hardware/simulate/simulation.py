@@ -21,7 +21,7 @@ from studio.hardware.simulate.layers import pattern_of, whole
 from studio.hardware.simulate.model import build
 from studio.hardware.simulate.result import COUNTED, Simulated
 from studio.hardware.simulate.step import StepPeaks, run_step
-from studio.hardware.workload import Workload, workload_of
+from studio.hardware.workload import UNKNOWN, Examples, Workload, workload_of
 from studio.models.libraries import first_line
 from studio.models.shape import model_shape, shape_of_config
 from studio.progress import ShouldStop, never
@@ -41,6 +41,7 @@ MOST_REMEMBERED = 512
 _MOMENTS = {
     "forward from the start": "the forward pass", "forward from the end": "the forward pass",
     "inputs": "the forward pass", "before": "the forward pass", "loss": "the loss",
+    "loss backward": "the loss",
     "norm": "the loss's backward pass", "backward from the end": "the backward pass of the last "
     "layers", "backward from the start": "the backward pass of the first layers",
     "step": "the optimizer's step",
@@ -51,7 +52,7 @@ _lock = threading.Lock()
 
 def simulate_recipe(
     recipe: Recipe, settings: Settings, device: Device, *, free_bytes: int | None = None,
-    length: int | None = None, stop: ShouldStop = never,
+    examples: Examples = UNKNOWN, stop: ShouldStop = never,
 ) -> Simulated:
     """Simulate a step of `recipe`; checkpointing on auto is decided as the estimate decides it.
 
@@ -60,8 +61,9 @@ def simulate_recipe(
     model = recipe.model
     shape = model_shape(model.source, settings, revision=model.revision,
                         trust_remote_code=model.trust_remote_code)
-    guess = estimate(recipe, shape, device, free_bytes=free_bytes, length=length)
-    work = workload_of(recipe, shape, device, checkpointing=guess.checkpointing, length=length)
+    guess = estimate(recipe, shape, device, free_bytes=free_bytes, examples=examples)
+    work = workload_of(recipe, shape, device, checkpointing=guess.checkpointing,
+                       examples=examples)
     adapter = None if work.trains_base else peft_config(recipe.adapter, shape)
     return simulate(work, _config(shape), shape=shape, adapter=adapter, stop=stop)
 

@@ -32,7 +32,9 @@ def run_step(work: Workload, built: BuiltModel, live: LiveBytes) -> StepPeaks:
 
     model = built.model
     count = len(built.layers)
-    with casting(_short(work), on_gpu=work.on_gpu), watching(live):
+    kept = "weights" if work.trains_base else "adapter"
+    with casting(_short(work), on_gpu=work.on_gpu,
+                 on_copy=lambda copy: live.rename(copy, kept)), watching(live):
         _hold(work, built, live)
         live.enter(("optimizer", 0), "optimizer")
         embeddings = [m.weight for m in model.modules() if isinstance(m, torch.nn.Embedding)]
@@ -52,9 +54,12 @@ def run_step(work: Workload, built: BuiltModel, live: LiveBytes) -> StepPeaks:
         with _offloading() if work.offloads_activations else nullcontext():
             loss = loss_of(work, model, inputs, labels)
         forget_copies()
+        # A phase of its own: what lives in it grows otherwise with the layers than before.
+        live.enter(("loss backward", 0), "logits")
         loss.backward()
         del loss
-        live.enter(("step", 0), "optimizer")
+        # What the optimizer makes for a moment is counted with the gradients, as the estimate does.
+        live.enter(("step", 0), "gradients")
         step()
     return StepPeaks(count, dict(live.peaks))
 
