@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.hardware.fit_steps import STEPS, Situation, Step, Values
 from studio.hardware.memory import Estimate, estimate
+from studio.hardware.workload import UNKNOWN, Examples
 from studio.recipe import form_fields
 
 if TYPE_CHECKING:
@@ -90,15 +91,16 @@ class Fit:
 
 def make_fit(
     recipe: Recipe, shape: ModelShape, device: Device, free_bytes: int, *,
-    length: int | None = None, has_bitsandbytes: bool | None = None, keep: Collection[str] = (),
+    examples: Examples = UNKNOWN,
+    has_bitsandbytes: bool | None = None, keep: Collection[str] = (),
 ) -> Fit:
     """`recipe` changed so that it fits into `free_bytes` of `device`, as little as possible.
 
-    `length` is the longest example in tokens, where the estimate may count on it. `keep` names
+    `examples` is what the estimate may count on. `keep` names
     dotted keys that must not change. `has_bitsandbytes` is looked up where not given. Raises
     ModelError for target modules that the model does not have.
     """
-    situation = _situation(recipe, shape, device, length, has_bitsandbytes)
+    situation = _situation(recipe, shape, device, examples, has_bitsandbytes)
     ladder = _Ladder(situation, free_bytes, keep)
     ladder.climb()
     ladder.step_back()
@@ -108,11 +110,11 @@ def make_fit(
 
 
 def least_bytes(
-    recipe: Recipe, shape: ModelShape, device: Device, *, length: int | None = None,
+    recipe: Recipe, shape: ModelShape, device: Device, *, examples: Examples = UNKNOWN,
     has_bitsandbytes: bool | None = None, keep: Collection[str] = (),
 ) -> int:
     """What must be free so that `make_fit` finds something: the high end after every step."""
-    ladder = _Ladder(_situation(recipe, shape, device, length, has_bitsandbytes), 0, keep)
+    ladder = _Ladder(_situation(recipe, shape, device, examples, has_bitsandbytes), 0, keep)
     ladder.climb()
     return ladder.estimate_at(ladder.levels).high_bytes
 
@@ -134,12 +136,12 @@ def with_cut_share(fit: Fit, cut_share: Callable[[Recipe], float | None]) -> Fit
 
 
 def _situation(
-    recipe: Recipe, shape: ModelShape, device: Device, length: int | None,
+    recipe: Recipe, shape: ModelShape, device: Device, examples: Examples,
     has_bitsandbytes: bool | None,
 ) -> Situation:
     if has_bitsandbytes is None:
         has_bitsandbytes = device.kind != "mps" and bitsandbytes_installed()
-    return Situation(recipe, shape, device, has_bitsandbytes, length)
+    return Situation(recipe, shape, device, has_bitsandbytes, examples)
 
 
 def setting_label(key: str) -> str:
@@ -235,7 +237,7 @@ class _Ladder:
         if levels not in self._known:
             self._known[levels] = estimate(
                 self.recipe_at(levels), self.situation.shape, self.situation.device,
-                free_bytes=self.free_bytes, length=self.situation.longest)
+                free_bytes=self.free_bytes, examples=self.situation.examples)
         return self._known[levels]
 
 

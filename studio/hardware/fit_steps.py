@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.adapters.targets import attention_names
 from studio.errors import ModelError
+from studio.hardware.workload import UNKNOWN, Examples
 
 if TYPE_CHECKING:
     from studio.device import Device
@@ -31,13 +32,13 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class Situation:
-    """What the steps depend on. `longest` is the longest example in tokens, where it is known."""
+    """What the steps depend on."""
 
     recipe: Recipe
     shape: ModelShape
     device: Device
     has_bitsandbytes: bool
-    longest: int | None = None
+    examples: Examples = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,9 @@ def _why_quantization(situation: Situation, _values: Values) -> str:
 
 def _length(situation: Situation) -> list[Values]:
     cut = situation.recipe.data.max_length
-    if situation.longest is not None and not situation.recipe.data.packing:
-        cut = min(cut, situation.longest)
+    longest = situation.examples.longest_tokens
+    if longest is not None and not situation.recipe.data.packing:
+        cut = min(cut, longest)
     rungs: list[Values] = []
     while cut > SHORTEST_TOKENS:
         cut = max(SHORTEST_TOKENS, cut // 2)

@@ -16,7 +16,7 @@ from studio.hardware.calibration import corrected
 from studio.hardware.moments import moments
 from studio.hardware.parts import PartBytes
 from studio.hardware.slack import slack
-from studio.hardware.workload import Workload, workload_of
+from studio.hardware.workload import UNKNOWN, Examples, Workload, workload_of
 
 if TYPE_CHECKING:
     from studio.device import Device
@@ -75,11 +75,11 @@ class Estimate:
 
 def estimate(
     recipe: Recipe, shape: ModelShape, device: Device, *, free_bytes: int | None = None,
-    length: int | None = None,
+    examples: Examples = UNKNOWN,
 ) -> Estimate:
     """The memory that training `recipe` needs. Takes milliseconds.
 
-    `length` is the longest example in tokens where it is known, else `data.max_length` counts.
+    `examples` is what is known of the data, else the recipe's maximum length counts.
     Checkpointing on auto is decided for `free_bytes`, or for the whole device where not given.
     Corrected by what dry runs measured on `device`, where it carries a calibration.
     Raises ModelError for target modules that the model does not have.
@@ -87,21 +87,21 @@ def estimate(
     free = device.total_bytes if free_bytes is None else free_bytes
     switch = recipe.training.gradient_checkpointing
     on = switch is True or (
-        switch == "auto" and checkpointing_needed(recipe, shape, device, free, length=length)
+        switch == "auto" and checkpointing_needed(recipe, shape, device, free, examples=examples)
     )
-    work = workload_of(recipe, shape, device, checkpointing=on, length=length)
+    work = workload_of(recipe, shape, device, checkpointing=on, examples=examples)
     return corrected(estimate_workload(work, shape), device.calibration)
 
 
 def checkpointing_needed(
     recipe: Recipe, shape: ModelShape, device: Device, free_bytes: int, *,
-    length: int | None = None,
+    examples: Examples = UNKNOWN,
 ) -> bool:
     """True where training without gradient checkpointing might not fit into `free_bytes`.
 
     Decided on the high end of the range: a run that dies costs more than the time saved.
     """
-    plain = workload_of(recipe, shape, device, checkpointing=False, length=length)
+    plain = workload_of(recipe, shape, device, checkpointing=False, examples=examples)
     return corrected(estimate_workload(plain, shape), device.calibration).high_bytes > free_bytes
 
 

@@ -31,18 +31,25 @@ def words(part: str, job: str = "train") -> str:
     return _WORDS_OF_JOB.get((job, part)) or _WORDS.get(part, part.capitalize())
 
 
-def assumptions(recipe: Recipe, device: Device, found: Estimate) -> tuple[str, ...]:
-    """What the estimate of training takes for granted, a sentence each."""
+def assumptions(
+    recipe: Recipe, device: Device, found: Estimate, *, data_is_known: bool = False
+) -> tuple[str, ...]:
+    """What the estimate of training takes for granted, a sentence each.
+
+    `data_is_known`: it was made for the longest example and the share of answers of real data.
+    """
     data, training = recipe.data, recipe.training
     count = training.batch_size
-    lines = [
+    lines = [] if data_is_known else [
         f"{count} example{'s' if count > 1 else ''} of {data.max_length:,} tokens at once, the "
         "longest that the recipe allows: shorter ones take less.",
+    ]
+    lines += [
         f"Gradient checkpointing is {'on' if found.checkpointing else 'off'}"
         + (", decided for the memory that is free." if training.gradient_checkpointing == "auto"
            else ", as the recipe says."),
     ]
-    if data.loss_on == "responses":
+    if data.loss_on == "responses" and not data_is_known:
         lines.append(f"{LABELLED_SHARE:.0%} of the tokens are answers and carry loss.")
     if recipe.model.attention == "auto":
         lines.append("Attention is PyTorch's own (sdpa).")

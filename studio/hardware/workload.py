@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 LABELLED_SHARE = 0.5
-"""Of the tokens, where only the answers are learned from; a prompt is about as long as it."""
+"""Of the tokens, where only the answers are learned from and the data is not known: as if prompts
+and answers were about as long."""
 MOST_JOINED_TOKENS = 8192
 """Up to here the processor computes a micro-batch as one row without padding; layers that need a
 mask of the whole row need its square."""
@@ -34,6 +35,18 @@ Loss = Literal["chunked", "fused", "kernel", "half", "full"]
 product in slices. kernel: one GPU kernel over whole 16-bit logits. half: torch's over whole logits
 in their own format. full: torch's over a float32 copy, Hugging Face's classic.
 """
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What is known of the data: the longest example in tokens, and the share of all tokens that
+    carry loss. None: `data.max_length` counts, and `LABELLED_SHARE`."""
+
+    longest_tokens: int | None = None
+    labelled_share: float | None = None
+
+
+UNKNOWN = Examples()
 
 
 @dataclass(frozen=True)
@@ -136,16 +149,16 @@ class Workload:
 
 def workload_of(
     recipe: Recipe, shape: ModelShape, device: Device, *, checkpointing: bool,
-    length: int | None = None,
+    examples: Examples = UNKNOWN,
 ) -> Workload:
-    """The step that `recipe` asks for. `length`: the longest example in tokens, where known."""
+    """The step that `recipe` asks for."""
     precision = choose_precision(recipe, device)
     trains_base = recipe.adapter.method == "none"
     weight_bytes = DTYPE_BYTES[precision.base_dtype]
     dtype = precision.autocast or precision.base_dtype
     longest = recipe.data.max_length
-    if length is not None and not recipe.data.packing:
-        longest = min(length, longest)
+    if examples.longest_tokens is not None and not recipe.data.packing:
+        longest = min(examples.longest_tokens, longest)
     attention: Attention = "sdpa" if recipe.model.attention == "auto" else recipe.model.attention
     on_cuda = device.kind == "cuda"
     return Workload(
@@ -162,13 +175,19 @@ def workload_of(
         mask_width=_mask_width(recipe, device, longest, attention),
         apart=_is_joined(recipe, device, longest) and attention == "sdpa",
         dropout=recipe.adapter.dropout > 0, dora=recipe.adapter.use_dora,
-        labelled_share=1.0 if recipe.data.loss_on == "all" else LABELLED_SHARE,
+        labelled_share=_labelled_share(recipe, examples.labelled_share),
         has_triton=on_cuda,
         # torch's default on CUDA: all parameters in one go.
         foreach_optimizer=on_cuda and recipe.training.optimizer == "adamw_torch",
         lengths_vary=on_cuda and not recipe.data.packing and not device.blocks_stretch,
         objective=recipe.training.method, evaluates=recipe.data.eval_fraction > 0,
     )
+
+
+def _labelled_share(recipe: Recipe, known: float | None) -> float:
+    if recipe.data.loss_on == "all":
+        return 1.0
+    return LABELLED_SHARE if known is None else known
 
 
 def _mask_width(recipe: Recipe, device: Device, length: int, attention: Attention) -> int:

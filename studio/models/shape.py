@@ -91,7 +91,7 @@ class ModelShape:
     experts_per_token: int = 0
     cached: tuple[CachedLayers, ...] = ()
     traits: Traits = field(default_factory=Traits)
-    config_text: str = ""
+    config_text: str = field(default="", compare=False)
 
     @functools.cached_property
     def bias_names(self) -> tuple[str, ...]:

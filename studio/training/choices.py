@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from studio.device import Device
 from studio.files import readable_bytes
-from studio.hardware.workload import MOST_JOINED_TOKENS
+from studio.hardware.workload import MOST_JOINED_TOKENS, Examples
 from studio.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from studio.models.shape import ModelShape
 
 def choose_checkpointing(
-    recipe: Recipe, shape: ModelShape, device: Device, *, free_bytes: int, longest_tokens: int
+    recipe: Recipe, shape: ModelShape, device: Device, *, free_bytes: int, examples: Examples,
 ) -> tuple[bool, str]:
     """Whether activations are computed twice to save memory, and why.
 
@@ -28,7 +28,7 @@ def choose_checkpointing(
     wanted = recipe.training.gradient_checkpointing
     if wanted != "auto":
         return bool(wanted), f"Gradient checkpointing {'on' if wanted else 'off'}, as asked."
-    if checkpointing_needed(recipe, shape, device, free_bytes, length=longest_tokens):
+    if checkpointing_needed(recipe, shape, device, free_bytes, examples=examples):
         return True, (f"Gradient checkpointing, since without it {readable_bytes(free_bytes)} of "
                       "free memory might not be enough.")
     return False, (f"No gradient checkpointing: {readable_bytes(free_bytes)} of free memory are "

@@ -30,6 +30,7 @@ from studio.training.failure import RecordedFailures, is_out_of_memory
 from studio.training.loop import Stages
 from studio.training.phases import Phases, Watch, distinct_bytes, frozen_tensors
 from studio.training.reporter import StateReporter, TrainReporter
+from studio.training.rows import labelled_share
 
 if TYPE_CHECKING:
     import datasets
@@ -174,6 +175,7 @@ def _facts(
         "mean_tokens": _mean_tokens(lengths, recipe, joined=setup.joined_rows),
         "rows": len(lengths), "total_steps": total_steps(recipe, len(lengths)),
         "checkpointing": setup.checkpointing,
+        "labelled_share": labelled_share(rows.select(range(batch))),
     }
 
 

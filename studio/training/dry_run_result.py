@@ -143,6 +143,7 @@ def _estimated(
 ) -> Estimate:
     """The estimate of the very micro-batch that was measured, without any calibration."""
     from studio.hardware.memory import estimate
+    from studio.hardware.workload import Examples
 
     if "tokens" not in facts:
         return estimate(recipe, shape, device, free_bytes=facts.get("free_bytes"))
@@ -151,7 +152,8 @@ def _estimated(
               "training.gradient_checkpointing": facts["checkpointing"]}
     if recipe.data.packing:
         values["data.max_length"] = max(8, min(length, recipe.data.max_length))
-    return estimate(recipe.with_values(values), shape, device, length=length)
+    return estimate(recipe.with_values(values), shape, device,
+                    examples=Examples(length, facts.get("labelled_share")))
 
 
 @dataclass(frozen=True)

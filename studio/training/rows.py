@@ -127,3 +127,15 @@ def longest(dataset: datasets.Dataset) -> int:
     table = dataset.with_format("arrow")
     return max(pyarrow.compute.max(pyarrow.compute.list_value_length(batch["input_ids"])).as_py()
                for batch in table.iter(10_000))
+
+
+def labelled_share(dataset: datasets.Dataset) -> float:
+    """Share of all tokens that carry loss."""
+    import pyarrow.compute
+
+    tokens = labelled = 0
+    for batch in dataset.with_format("arrow").iter(10_000):
+        labels = pyarrow.compute.list_flatten(batch["labels"])
+        tokens += len(labels)
+        labelled += pyarrow.compute.sum(pyarrow.compute.not_equal(labels, -100)).as_py() or 0
+    return labelled / max(1, tokens)

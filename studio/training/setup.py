@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from studio.device import Device
 from studio.hardware.precision import Precision
+from studio.hardware.workload import Examples
 from studio.recipe import Recipe
 from studio.training.choices import choose_checkpointing, choose_joined_rows
-from studio.training.rows import can_join_rows, longest, pack
+from studio.training.rows import can_join_rows, labelled_share, longest, pack
 
 if TYPE_CHECKING:
     import datasets
@@ -55,7 +56,8 @@ def make_setup(
     """The setup, and one sentence for each choice that was made."""
     longest_tokens = longest(data.train)
     checkpointing, why_checkpointing = choose_checkpointing(
-        recipe, base.shape, device, free_bytes=base.free_bytes, longest_tokens=longest_tokens)
+        recipe, base.shape, device, free_bytes=base.free_bytes,
+        examples=Examples(longest_tokens, labelled_share(data.train)))
     joined, why_joined = choose_joined_rows(
         recipe, device, longest_tokens, str(base.model.config._attn_implementation))
     if joined and not can_join_rows(base.model):

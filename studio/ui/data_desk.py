@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.errors import DataError
+from studio.hardware.workload import Examples
 from studio.recipe import Recipe
 from studio.settings import Settings
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from studio.data.report import Inspection
 
 KEPT_LOOKS = 4
+UNLIMITED_TOKENS = 1_000_000
+"""A maximum length that cuts nothing."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class DataDesk:
         self._lock = threading.RLock()
         self._looks: OrderedDict[Any, Look] = OrderedDict()
         self._tokenizers: dict[tuple[Path, bool], PreTrainedTokenizerBase] = {}
+        self._sizes: dict[Any, Examples] = {}
 
     def look(self, recipe: Recipe) -> Look:
         """The whole source as `recipe.data` reads it. Raises DataError where there is none."""
@@ -66,10 +70,17 @@ class DataDesk:
                 found = inspect(recipe.data.source, self._settings, tokenizer=tokenizer,
                                 data=recipe.data)
                 self._looks[key] = Look(recipe, found, tokenizer)
+                sizes = _sizes(found)
+                if sizes is not None:
+                    self._sizes[_uncut(recipe)] = sizes
                 while len(self._looks) > KEPT_LOOKS:
                     self._looks.popitem(last=False)
             self._looks.move_to_end(key)
             return self._looks[key]
+
+    def sizes(self, recipe: Recipe) -> Examples | None:
+        """Of the examples of `recipe`, if its data was looked at before; never reads."""
+        return self._sizes.get(_uncut(recipe))
 
     def tokenizer(self, recipe: Recipe) -> PreTrainedTokenizerBase | None:
         """The model's tokenizer, or None while the model is not on this PC."""
@@ -106,6 +117,18 @@ def record_of(look: Look, number: int) -> Record | None:
     except DataError as problem:
         return Record(number, place, row, problem=problem)
     return Record(number, place, row, example, special)
+
+
+def _sizes(found: Inspection) -> Examples | None:
+    counted = found.statistics
+    if not counted.tokens_max or not counted.tokens_total:
+        return None
+    return Examples(counted.tokens_max, (counted.loss_tokens or 0) / counted.tokens_total)
+
+
+def _uncut(recipe: Recipe) -> tuple[Any, ...]:
+    """The same for every maximum length."""
+    return _fingerprint(recipe.with_values({"data.max_length": UNLIMITED_TOKENS}))
 
 
 def _fingerprint(recipe: Recipe) -> tuple[Any, ...]:

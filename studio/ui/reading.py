@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from studio.errors import StudioError
+from studio.hardware.workload import UNKNOWN, Examples
 from studio.recipe import Recipe, recipe_from_form
 from studio.ui.studio import Studio
 
@@ -42,6 +43,7 @@ class Reading:
     place: Place | None = None
     planned: Estimate | None = None
     free: FreeNow | None = None
+    examples: Examples = UNKNOWN
     problem: StudioError | None = None
 
 
@@ -71,10 +73,13 @@ def read_recipe(studio: Studio, recipe: Recipe, place: str = "") -> Reading:
     shape = model_shape(model.source, studio.settings, revision=model.revision,
                         trust_remote_code=model.trust_remote_code)
     is_here, count = is_on_this_pc(model, studio.settings), count_trainable(recipe, shape)
-    found = {where: estimate(recipe, shape, where.device, free_bytes=where.free_bytes)
+    examples = studio.data.sizes(recipe) or UNKNOWN
+    found = {where: estimate(recipe, shape, where.device, free_bytes=where.free_bytes,
+                             examples=examples)
              for where in {here, chosen}}
     return Reading(
         recipe, shape, count, found[here], here.device, here.free_bytes, is_here,
         disk_needs(recipe, shape, studio.settings, is_here=is_here, count=count),
         chosen, found[chosen], studio.free.now(here.device, here.free_bytes),
+        examples,
     )

@@ -14,6 +14,7 @@ from studio.hardware.fit import Fit, least_bytes, make_fit, with_cut_share
 from studio.hardware.fit_advice import largest_model, smallest_card, what_would_fit
 from studio.hardware.fit_steps import STEPS
 from studio.hardware.memory import estimate
+from studio.hardware.workload import Examples
 from studio.models.shape import ModelShape
 from studio.recipe import Recipe
 from tests.hardware.shapes import shape_of
@@ -201,7 +202,7 @@ def test_a_shorter_length_tells_how_many_of_ones_own_examples_it_cuts() -> None:
 
 def test_a_known_longest_example_is_counted_on() -> None:
     long = {"data.max_length": 8192}
-    assert fit(long, LLAMA_7B, 20, length=300).changes == ()
+    assert fit(long, LLAMA_7B, 20, examples=Examples(300)).changes == ()
     assert fit(long, LLAMA_7B, 20).changes
 
 

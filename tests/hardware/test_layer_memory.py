@@ -19,7 +19,8 @@ SIZES: dict[str, Any] = {
 }
 
 
-GPT2 = {"n_inner": 704, "num_key_value_heads": 8, "resid_pdrop": 0.0, "attn_pdrop": 0.0, "embd_pdrop": 0.0}
+GPT2 = {"n_inner": 704, "num_key_value_heads": 8, "resid_pdrop": 0.0, "attn_pdrop": 0.0,
+        "embd_pdrop": 0.0}
 OPT = {"ffn_dim": 704, "word_embed_proj_dim": 256}
 BLOOM = {"n_head": 8, "num_key_value_heads": 8, "intermediate_size": 1024}
 FALCON = {"new_decoder_architecture": False, "multi_query": True, "ffn_hidden_size": 704}

@@ -12,6 +12,7 @@ from studio.device import Device
 from studio.errors import ModelError
 from studio.hardware.memory import Estimate, checkpointing_needed, estimate, verdict
 from studio.hardware.parts import PartBytes
+from studio.hardware.workload import Examples
 from studio.recipe import Recipe
 from tests.hardware.shapes import shape_of
 
@@ -108,10 +109,10 @@ def test_qlora_of_a_7b_fits_where_lora_does_not() -> None:
 
 
 def test_shorter_data_than_the_limit_is_taken_into_account() -> None:
-    assert need(length=100).total_bytes < need().total_bytes
-    assert need(length=10**6).total_bytes == need().total_bytes
+    assert need(examples=Examples(100)).total_bytes < need().total_bytes
+    assert need(examples=Examples(10**6)).total_bytes == need().total_bytes
     packed = {"data.packing": True}
-    assert need(packed, length=100).total_bytes == need(packed).total_bytes
+    assert need(packed, examples=Examples(100)).total_bytes == need(packed).total_bytes
 
 
 def test_automatic_checkpointing_goes_on_when_memory_asks_for_it() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from studio.device import Device
 from studio.hardware.precision import choose_precision
+from studio.hardware.workload import Examples
 from studio.recipe import Recipe
 from studio.training.attention import ROWS
 from studio.training.choices import (
@@ -178,7 +179,7 @@ def test_activations_are_computed_twice_only_when_memory_asks_for_it(tiny_model:
 
     def choice(recipe: Recipe, free_bytes: int) -> bool:
         return choose_checkpointing(recipe, shape, CPU, free_bytes=free_bytes,
-                                    longest_tokens=100)[0]
+                                    examples=Examples(100))[0]
 
     asked = Recipe().with_values({"training.gradient_checkpointing": True})
     assert choice(asked, 10**12)

@@ -13,6 +13,7 @@ import gradio as gr
 from studio.hardware.cards import THIS_PC, cards
 from studio.ui import markup
 from studio.ui.charts_memory import memory_card
+from studio.ui.data_desk import UNLIMITED_TOKENS
 from studio.ui.guard import guarded
 from studio.ui.panels import simulate
 from studio.ui.panels.memory_plan_view import proposal_view
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from studio.ui.studio import Studio
 
 Values = dict[str, Any]
-UNLIMITED_TOKENS = 1_000_000
 
 
 def build(studio: Studio, shared: Shared) -> None:
@@ -93,6 +93,7 @@ def proposal_for(studio: Studio, reading: Reading) -> tuple[Any, ...]:
     assert reading.recipe and reading.shape and reading.place
     place = reading.place
     found = make_fit(reading.recipe, reading.shape, place.device, place.free_bytes,
+                     examples=reading.examples,
                      has_bitsandbytes=None if place.is_this_pc else True)
     found = with_cut_share(found, lambda recipe: cut_share(studio, recipe))
     advice = what_would_fit(found, reading.shape, place)
