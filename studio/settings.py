@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.allocator import give_large_blocks_back
-
 HOME_VARIABLE = "ADAPTER_STUDIO_HOME"
 OFFLINE_VARIABLE = "ADAPTER_STUDIO_OFFLINE"
 DEFAULT_PORT = 7861
@@ -100,10 +98,6 @@ _ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
 _STRETCH = "expandable_segments:True"
 
 
-_THRESHOLD_VARIABLE = "MALLOC_MMAP_THRESHOLD_"
-"""What glibc's allocator reads; whoever sets it has chosen for themselves."""
-
-
 def _gpu_blocks_can_stretch() -> bool:
     """The driver can enlarge a block on Linux; not under Windows, and WSL 2 crashes at it."""
     return sys.platform == "linux" and "microsoft" not in platform.release().lower()
@@ -122,7 +116,7 @@ def prepare_environment(settings: Settings) -> None:
     Telemetry is off, the page's temporary files and the Hub's cache lie where they are expected,
     OpenMP threads sleep instead of spinning, since the page shares the cores with training, and
     torch's CUDA allocator enlarges blocks where the system can, since freed ones of another length
-    would lie idle. For the same reason the C library gives large blocks back.
+    would lie idle.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -134,8 +128,6 @@ def prepare_environment(settings: Settings) -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
     if _gpu_blocks_can_stretch() and not any(name in os.environ for name in _ALLOCATOR_VARIABLES):
         os.environ[_ALLOCATOR_VARIABLES[0]] = _STRETCH
-    if _THRESHOLD_VARIABLE not in os.environ:
-        give_large_blocks_back()
     if settings.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
         os.environ["HF_DATASETS_OFFLINE"] = "1"

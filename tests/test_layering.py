@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 STUDIO = ROOT / "studio"
 FLOORS = (
     {"errors", "settings", "progress", "files", "arbiter", "child", "device", "recipe", "presets",
-     "runs", "ownership", "json_lines", "main_memory", "allocator",
+     "runs", "ownership", "json_lines", "main_memory",
      "story", "bootstrap"},
     {"models", "adapters", "hardware", "data"},
     {"training"},

@@ -27,7 +27,7 @@ _FOUR_BITS = {"model.quantization": "4bit"}
 
 CASES: tuple[Case, ...] = (
     *(Case("families", family, 4, 256) for family in (
-        "llama", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "gpt2", "gpt_neox", "opt", "bloom",
+        "llama", "qwen3", "gemma2", "gemma3", "phi3", "gpt2", "gpt_neox", "opt", "bloom",
         "mixtral", "qwen3_moe")),
     Case("lengths", "llama", 1, 128),
     Case("lengths", "llama", 8, 128),
@@ -35,7 +35,7 @@ CASES: tuple[Case, ...] = (
     Case("lengths", "qwen3", 8, 512),
     Case("lengths", "gemma2", 1, 512),
     Case("adapters", "llama", 4, 256, "LoRA 64", {"adapter.rank": 64}),
-    Case("adapters", "qwen2", 4, 512, "LoRA 8, attention", _ATTENTION),
+    Case("adapters", "qwen3", 4, 512, "LoRA 8, attention", _ATTENTION),
     Case("adapters", "gpt2", 1, 512, "LoRA 8, attention", _ATTENTION),
     Case("adapters", "llama", 1, 512, "DoRA", {"adapter.use_dora": True}),
     Case("adapters", "qwen3", 4, 256, "dropout", {"adapter.dropout": 0.05}),
@@ -49,7 +49,7 @@ CASES: tuple[Case, ...] = (
     Case("full tuning", "qwen3", 4, 256, "full", _FULL),
     Case("full tuning", "gpt2", 4, 128, "full", _FULL),
     Case("full tuning", "opt", 4, 256, "full, checkpointing", _FULL | _CHECKPOINTED),
-    Case("full tuning", "qwen2", 2, 256, "full, 2 micro-batches",
+    Case("full tuning", "qwen3", 2, 256, "full, 2 micro-batches",
          _FULL | {"training.gradient_accumulation": 2}),
     Case("4-bit base", "llama", 4, 256, "QLoRA", _FOUR_BITS),
     Case("4-bit base", "qwen3", 1, 512, "QLoRA, checkpointing", _FOUR_BITS | _CHECKPOINTED),
@@ -64,5 +64,5 @@ QUICK: tuple[Case, ...] = (
     Case("families", "llama", 1, 256),
     Case("families", "gpt2", 1, 256),
     Case("checkpointing", "llama", 4, 256, "checkpointing", _CHECKPOINTED),
-    Case("full tuning", "qwen2", 1, 256, "full", _FULL),
+    Case("full tuning", "qwen3", 1, 256, "full", _FULL),
 )

@@ -18,8 +18,6 @@ _GROUPED = dict(_PLAIN, num_key_value_heads=2)
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": dict(_GROUPED, model_type="llama", tie_word_embeddings=False),
-    "mistral": dict(_GROUPED, model_type="mistral", sliding_window=None),
-    "qwen2": dict(_GROUPED, model_type="qwen2", tie_word_embeddings=True),
     "qwen3": dict(_GROUPED, model_type="qwen3", head_dim=64, tie_word_embeddings=True),
     "gemma2": dict(_GROUPED, model_type="gemma2", head_dim=64, vocab_size=4 * _VOCABULARY,
                    sliding_window=256),
