@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.bench.software import Counter, counter_of, workload_of_row
+from studio.bench.software import Counter, counter_of, is_reentrant, workload_of_row
 from studio.errors import DataError
 from studio.hardware.workload import Workload
 
@@ -41,6 +41,7 @@ class PublishedRun:
     config: Mapping[str, Any]
     counter: Counter
     measured_bytes: int
+    is_reentrant: bool = False
 
     @property
     def shape(self) -> ModelShape:
@@ -96,6 +97,6 @@ def _run(row: dict[str, str], configs: Mapping[str, dict[str, Any]]) -> Publishe
     shape = _shape(json.dumps(config, sort_keys=True), row["config_key"])
     return PublishedRun(
         row["id"], row["source"], workload_of_row(row, shape), row["config_key"], config,
-        counter_of(row["metric"]), round(float(row["value_gib"]) * GIB))
+        counter_of(row["metric"]), round(float(row["value_gib"]) * GIB), is_reentrant(row))
 
 

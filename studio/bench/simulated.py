@@ -15,7 +15,8 @@ def simulated_bytes(run: PublishedRun) -> int:
     """Live bytes at the peak of the run's step."""
     from studio.hardware.simulate.simulation import simulate
 
-    return simulate(run.work, _config(run)).peak_bytes
+    return simulate(run.work, _config(run), shape=run.shape,
+                    reentrant=run.is_reentrant).peak_bytes
 
 
 def _config(run: PublishedRun) -> PretrainedConfig:

@@ -69,10 +69,9 @@ def workload_of_row(row: Row, shape: ModelShape) -> Workload:
         shards=_whole(row.get("n_gpu", "")) or 1, sharded=_sharded(parallel),
         updates_in_backward=bool(re.search("in.?(bwd|backward)", row["optimizer"].lower())),
         offloads_activations=_is_on(row.get("act_offload", "")),
-        keeps_quantized_inputs=quantization == "4bit" and bool(
-            re.search(r"(bitsandbytes|bnb) 0\.(3\d|40|41)\b", _software(row))),
+        keeps_quantized_inputs=quantization == "4bit" and _keeps_inputs(_software(row)),
         lengths_vary=_lengths_vary(row), fused_qkv=is_litgpt, padded_adapter=is_litgpt,
-        dropout=is_litgpt,
+        dropout=is_litgpt or "fms-acceleration" in _software(row),
     )
 
 
@@ -87,6 +86,23 @@ def _lengths_vary(row: Row) -> bool | None:
 
 def _is_on(text: str) -> bool:
     return text.lower() not in ("", "0", "no", "false", "none", "off")
+
+
+def _keeps_inputs(software: str) -> bool:
+    """bitsandbytes kept the input of every 4-bit product until 0.43.2 (July 2024).
+
+    Where its version is not told, torch's says how old the run is.
+    """
+    version = re.search(r"(?:bitsandbytes|bnb) (\d+)\.(\d+)(?:\.(\d+))?", software)
+    if version is not None:
+        return tuple(int(part or 0) for part in version.groups()) < (0, 43, 2)
+    torch = re.search(r"torch (\d+)\.(\d+)", software)
+    return torch is not None and (int(torch[1]), int(torch[2])) < (2, 3)
+
+
+def is_reentrant(row: Row) -> bool:
+    """Whether checkpointing was torch's older kind, which transformers 4 took by default."""
+    return bool(re.search("transformers 4|trl|peft|swift|axolotl|llama.?factory", _software(row)))
 
 
 def _logit_bytes(row: Row, shape: ModelShape, *, autocast: bool) -> float | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from studio.files import readable_bytes
 from studio.hardware import passes, static_memory, step_memory
 from studio.hardware.objectives import OBJECTIVES
-from studio.hardware.parts import PartBytes, gone, part
+from studio.hardware.parts import PartBytes, gone, joined, part
 from studio.hardware.workload import Workload
 
 if TYPE_CHECKING:
@@ -52,9 +52,13 @@ def moments(work: Workload, shape: ModelShape) -> list[Moment]:
     activations = step_memory.activations(work, shape)
     layer = step_memory.recomputation(work, shape)
     loss = step_memory.logits(work, shape)
+    # Autocast remembers its copies through the forward pass, autograd where it computes none twice.
+    cast = static_memory.cast_copies(work, shape)
+    kept = activations if work.checkpointing else joined(activations, cast)
     found = [
-        Moment(LOSS, (_early(gradients, work, LOSS), activations, gone(layer, LOSS), loss)),
-        Moment(LAST_LAYER, (_early(gradients, work, LAST_LAYER), activations, layer,
+        Moment(LOSS, (_early(gradients, work, LOSS), joined(activations, cast),
+                      gone(layer, LOSS), loss)),
+        Moment(LAST_LAYER, (_early(gradients, work, LAST_LAYER), kept, layer,
                             gone(loss, LAST_LAYER))),
         Moment(UPDATE, (_updating(gradients, work), gone(activations, UPDATE),
                         gone(layer, UPDATE), gone(loss, UPDATE))),

@@ -26,6 +26,13 @@ def gone(piece: PartBytes, when: str) -> PartBytes:
     return PartBytes(piece.name, 0, f"Nothing at the peak, which is {when}. {piece.formula}")
 
 
+def joined(piece: PartBytes, other: PartBytes) -> PartBytes:
+    """`piece` with `other` in it; as it was where there is nothing of the other."""
+    if not other.bytes:
+        return piece
+    return PartBytes(piece.name, piece.bytes + other.bytes, f"{piece.formula} And {other.formula}")
+
+
 def millions(count: float) -> str:
     """1536000 -> '1.5 million', the way parameters are spoken of."""
     if count >= 1e9:

@@ -82,3 +82,13 @@ def test_the_verb_gives_json_for_any_file(tmp_path: Path) -> None:
     assert found["rows"] == 1
     for way in ("analytic", "simulated", "tutorial"):
         assert set(found[way]) == {"median_ape", "p90_ape"}
+
+
+def test_what_the_whole_device_shows_is_met_too() -> None:
+    """nvidia-smi beside the runs of IBM's benchmark: context and the allocator's gaps on top."""
+    runs = read_runs(Path(__file__).parent / "device.csv")
+    assert {run.counter for run in runs} == {"device"}
+    found = summary(compare(runs, None))
+    assert found["rows"] == 77
+    assert found["analytic"]["median_ape"] < 5
+    assert found["analytic"]["p90_ape"] < 18

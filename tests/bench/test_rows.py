@@ -79,6 +79,24 @@ def test_old_bitsandbytes_kept_the_inputs_of_its_products(
     assert not published["fms-057"].work.keeps_quantized_inputs
 
 
+@pytest.mark.parametrize(("software", "kept"), [
+    ("bitsandbytes 0.43.1", True), ("bnb 0.43.3", False), ("torch 2.1.1", True),
+    ("torch 2.6.0", False), ("", False)])
+def test_whether_inputs_were_kept_follows_from_the_software(
+    tmp_path: Path, software: str, kept: bool
+) -> None:
+    work = _read(tmp_path, software=software, method="qlora4", base_dtype="nf4").work
+    assert work.keeps_quantized_inputs is kept
+
+
+@pytest.mark.parametrize(("parallel", "sharded"), [
+    ("", "nothing"), ("ddp", "nothing"), ("zero2", "gradients"), ("fsdp", "weights"),
+    ("deepspeed zero3", "weights")])
+def test_what_several_gpus_divide_is_read(tmp_path: Path, parallel: str, sharded: str) -> None:
+    work = _read(tmp_path, n_gpu="4", parallel=parallel).work
+    assert (work.shards, work.sharded) == (4, sharded)
+
+
 def test_double_quantization_is_read_from_the_number_format(
     published: dict[str, PublishedRun],
 ) -> None:

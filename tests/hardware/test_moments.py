@@ -133,6 +133,16 @@ def test_master_weights_make_sixteen_bytes_a_parameter() -> None:
     assert kept == pytest.approx(16 * SHAPE.parameters, rel=1e-6)
 
 
+def test_copies_that_autocast_computes_with_are_gone_at_the_update() -> None:
+    found = _named(trains_base=True, trainable=SHAPE.parameters, trainable_bytes=4,
+                   weight_bytes=4, autocast=True, checkpointing=False)
+    copies = 2 * SHAPE.parameters
+    for name in (LOSS, LAST_LAYER):
+        assert _part(found[name], "activations") > copies
+    assert _part(found[UPDATE], "activations") == 0
+    assert estimate_workload(PLAIN, SHAPE).parts[0].bytes == copies
+
+
 def test_paged_states_are_not_in_torchs_own_count() -> None:
     plain = dataclasses.replace(PLAIN, optimizer="adamw_8bit")
     paged = dataclasses.replace(PLAIN, optimizer="paged_adamw_8bit")
