@@ -106,9 +106,12 @@ def _wire(
              "trigger_mode": "always_last", **PRIVATE}
     kept = upload.upload(take_upload, upload, shared.fields["data.source"], **PRIVATE)
     shared.refresh_after(kept.then(look, **whole))
-    gr.on([event for key in READ_AGAIN for event in _finished(shared.fields[key])], look, **whole)
-    gr.on([shared.fields["model.source"].input], look, **whole)
-    shared.demo.load(look, inputs_kwargs=shared.form(), outputs=views, **QUIET)
+    # The memory estimate counts on the longest example once the data was looked at.
+    shared.refresh_after(gr.on([event for key in READ_AGAIN
+                                for event in _finished(shared.fields[key])], look, **whole))
+    shared.refresh_after(gr.on([shared.fields["model.source"].input], look, **whole))
+    shared.refresh_after(shared.demo.load(look, inputs_kwargs=shared.form(), outputs=views,
+                                          **QUIET))
     for event, step in turns.items():
         event(_turned(show_record, step), inputs_kwargs={"number": number, **shared.form()},
               outputs=views, **QUIET)
