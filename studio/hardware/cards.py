@@ -18,6 +18,7 @@ from studio.device import Device
 from studio.errors import StudioError
 from studio.files import readable_bytes
 from studio.hardware.calibration import calibrated
+from studio.settings import gpu_blocks_stretch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,9 +59,9 @@ class Card:
 
     @property
     def device(self) -> Device:
-        """The card as the estimate takes it."""
+        """The card as the estimate takes it, in a PC with this PC's system."""
         return Device("cuda", self.name, "bfloat16" if self.has_bfloat16 else "float16",
-                      self.total_bytes)
+                      self.total_bytes, blocks_stretch=gpu_blocks_stretch())
 
 
 @dataclass(frozen=True)

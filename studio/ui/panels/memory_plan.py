@@ -38,12 +38,14 @@ def build(studio: Studio, shared: Shared) -> None:
                 [THIS_PC, *(card.name for card in cards())], value=THIS_PC, label="Planned for",
                 elem_id="memory-place", scale=0, min_width=210, interactive=True)
         memory = gr.HTML(memory_card(Reading()), elem_id="memory-estimate", padding=False)
-        button = gr.Button("Make it fit", elem_id="fit-propose", elem_classes="narrow",
-                           size="sm", interactive=False)
+        with gr.Row(elem_classes="buttons"):
+            button = gr.Button("Make it fit", elem_id="fit-propose", elem_classes="narrow",
+                               size="sm", scale=0, min_width=200, interactive=False)
+            check = simulate.build_button()
         proposal = gr.HTML(elem_id="fit-proposal", padding=False)
         apply = gr.Button("Apply these settings", variant="primary", elem_id="fit-apply",
                           elem_classes="narrow", size="sm", visible=False)
-        simulate.build(studio, shared)
+        simulate.build(studio, shared, check)
     shared.add_readout(memory, memory_card)
     shared.add_readout(button, _button)
     shared.add_readout(proposal, lambda reading: "")

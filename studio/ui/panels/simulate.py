@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     from studio.ui.studio import Studio
 
 
-def build(studio: Studio, shared: Shared) -> None:
-    """The button and its result."""
-    button = gr.Button("Check by simulation", size="sm", elem_id="simulate-start",
-                       elem_classes="narrow")
+def build_button() -> gr.Button:
+    """What starts it; `build` wires it."""
+    return gr.Button("Check by simulation", size="sm", elem_id="simulate-start",
+                     elem_classes="narrow", scale=0, min_width=200)
+
+
+def build(studio: Studio, shared: Shared, button: gr.Button) -> None:
+    """The result of a simulation, which `button` starts."""
     result = gr.HTML(elem_id="simulate-result", padding=False)
     shared.add_readout(result, lambda reading: "")
 
@@ -39,7 +43,8 @@ def build(studio: Studio, shared: Shared) -> None:
         from studio.hardware.simulate.simulation import simulate_recipe
 
         found = simulate_recipe(reading.recipe, studio.settings, reading.place.device,
-                                free_bytes=reading.place.free_bytes)
+                                free_bytes=reading.place.free_bytes,
+                                examples=reading.examples)
         return result_view(reading.planned, found, difference(reading.planned, found))
 
     shared.when_complete(lambda: button.click(
