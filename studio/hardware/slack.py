@@ -3,7 +3,7 @@
 torch's CUDA allocator keeps freed blocks for later tensors; where steps differ in length, or where
 whole logits of several formats come and go, they do not fit. The shares are what IBM's benchmark
 shows between torch's count and nvidia-smi's (tests/bench/device.csv), and a model of the allocator
-(`simulate/allocator.py`) gives the same. On a CPU the C library decides.
+(`simulate/allocator.py`) gives the same. On a CPU the C library decides (`cpu_memory.py`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from studio.files import readable_bytes
-from studio.hardware.layer_memory import layer_bytes
-from studio.hardware.moments import Moment
+from studio.hardware import cpu_memory
+from studio.hardware.moments import UPDATE, Moment
 from studio.hardware.parts import PartBytes, part
 from studio.hardware.workload import Workload
 
@@ -26,17 +26,13 @@ WHOLE_LOGITS_SHARE = 0.35
 UNEVEN_SHARE = 1.0
 """Where lengths differ from step to step: as much again as is live. One run in ten has a third of
 it, one in ten half more, by the order in which the lengths come."""
-CPU_SLACK_SHARE = 0.6
-"""Of all that the layers compute in a step, kept or computed again: on Linux the C library does not
-give freed blocks back. Measured 0.5 to 0.8 on a 135M model in float32, with and without
-checkpointing; nothing of it under MALLOC_MMAP_THRESHOLD_=65536."""
-CPU_RETURNED_BYTES = 32 * 2**20
-"""Blocks from here on it does give back (glibc's largest mmap threshold)."""
 
 
 def slack(work: Workload, shape: ModelShape, moment: Moment) -> PartBytes:
     """What the allocator holds unused at `moment`."""
-    return _cpu_slack(work, shape) if work.device == "cpu" else _gpu_slack(work, moment)
+    if work.device == "cpu":
+        return cpu_memory.slack(work, shape, updates=moment.name == UPDATE)
+    return _gpu_slack(work, moment)
 
 
 def _gpu_slack(work: Workload, moment: Moment) -> PartBytes:
@@ -52,12 +48,3 @@ def _gpu_slack(work: Workload, moment: Moment) -> PartBytes:
                 f"{share:.0%} of {readable_bytes(moment.length_bytes)} whose size differs from "
                 "step to step, kept by the allocator in pieces that fit no later tensor"
                 + (f", and {EVEN_SHARE:.0%} of {readable_bytes(alike)}" if alike else ""))
-
-
-def _cpu_slack(work: Workload, shape: ModelShape) -> PartBytes:
-    if work.tokens * shape.hidden * work.activation_bytes >= CPU_RETURNED_BYTES:
-        return part("slack", 0, "The system takes back blocks as large as these")
-    churn = work.tokens * shape.layers * layer_bytes(work, shape).kept
-    return part("slack", CPU_SLACK_SHARE * churn,
-                f"{CPU_SLACK_SHARE:.0%} of {readable_bytes(churn)} that all layers compute in a "
-                "step, gaps that the system's allocator does not give back")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from studio.hardware import cpu_memory
 from studio.hardware.parts import PartBytes, millions, part
 from studio.hardware.workload import Workload, linear_parameters
 
@@ -22,8 +23,6 @@ INT8_STATE_BYTES = 1 + 4 / 256
 CUDA_CONTEXT_BYTES = 0.8e9
 """CUDA context and loaded kernels, outside torch's counters: what nvidia-smi shows beyond them in
 IBM's benchmark (A100, torch 2.4) where the allocator's share is taken off, 0.7 to 0.9 GB."""
-CPU_LIBRARIES_BYTES = 0.6e9
-"""torch, transformers, peft, trl and datasets once imported (508 MB measured), tokeniser, data."""
 
 
 def weights(work: Workload, shape: ModelShape) -> PartBytes:
@@ -122,4 +121,4 @@ def overhead(work: Workload) -> PartBytes:
     """What is taken before the first weight is loaded."""
     if work.on_gpu:
         return part("overhead", CUDA_CONTEXT_BYTES, "CUDA context, workspaces and kernels")
-    return part("overhead", CPU_LIBRARIES_BYTES, "The libraries in this program")
+    return cpu_memory.overhead(work)
