@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from studio.bench.rows import GIB, PublishedRun
+from studio.errors import ModelError
 from studio.hardware.memory import Estimate, estimate_workload
 from studio.progress import Progress, ShouldStop, Step, never, silent
 
@@ -24,15 +25,19 @@ TUTORIAL_BYTES = {"full": (16.0, 0.0), "none": (2.0, 0.5e9), "8bit": (1.0, 0.5e9
 byte for QLoRA, and half a gigabyte for the adapter."""
 
 Simulate = Callable[[PublishedRun], int]
-"""Live bytes at the peak of a run's step, simulated."""
+"""Live bytes at the peak of a run's step, simulated. Raises ModelError where that cannot be."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One published run, and what each way says its counter would have shown, in bytes."""
+    """One published run, and what each way says its counter would have shown, in bytes.
+
+    `is_simulated` is False where the formulas stand in for a simulation that cannot be.
+    """
 
     run: PublishedRun
     predicted: dict[str, int]
+    is_simulated: bool = True
 
     def error(self, way: str) -> float:
         """Absolute percentage error."""
@@ -72,19 +77,24 @@ def compare(
         if stop():
             break
         progress(Step("Comparing published runs", number, len(runs), "runs"))
-        found.append(Comparison(run, _predictions(run, simulate)))
+        found.append(_compared(run, simulate))
     progress(Step("Comparing published runs", len(runs), len(runs), "runs"))
     return found
 
 
-def _predictions(run: PublishedRun, simulate: Simulate | None) -> dict[str, int]:
+def _compared(run: PublishedRun, simulate: Simulate | None) -> Comparison:
     estimate = estimate_workload(run.work, run.shape)
     counted = _counted(run, estimate)
     found = {"analytic": counted, "tutorial": tutorial_bytes(run)}
-    if simulate is not None:
-        # What the allocator and the driver add cannot be seen on the meta device.
-        found["simulated"] = simulate(run) + counted - estimate.allocated_bytes
-    return found
+    if simulate is None:
+        return Comparison(run, found)
+    try:
+        live, is_simulated = simulate(run), True
+    except ModelError:
+        live, is_simulated = estimate.allocated_bytes, False
+    # What the allocator and the driver add cannot be seen on the meta device.
+    found["simulated"] = live + counted - estimate.allocated_bytes
+    return Comparison(run, found, is_simulated)
 
 
 def _counted(run: PublishedRun, estimate: Estimate) -> int:
@@ -117,6 +127,7 @@ def summary(comparisons: Sequence[Comparison]) -> dict[str, Any]:
         "rows": len(comparisons), **_by_way(comparisons),
         "sources": [{"source": source, "rows": len(of_source), **_by_way(of_source)}
                     for source, of_source in by_source.items()],
+        "not_simulated": [each.run.name for each in comparisons if not each.is_simulated],
         "runs": [each.to_dict() for each in comparisons],
     }
 

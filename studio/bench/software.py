@@ -61,7 +61,8 @@ def workload_of_row(row: Row, shape: ModelShape) -> Workload:
         norm_bytes=4 if prepared else None, unquantized_bytes=4 if prepared == "all" else None,
         loss=_loss(row.get("loss_impl", "")), has_triton=True,
         foreach_optimizer=_optimizer(row["optimizer"]) == "adamw_torch"
-        and "fused" not in row["optimizer"],
+        and not re.search("fused|master|deepspeed", f"{row['optimizer']} {parallel}")
+        and _sharded(parallel) == "nothing",
         experts_as_linears=shape.experts_per_token > 0 and "transformers 5" not in _software(row),
         logit_bytes=_logit_bytes(row, shape, autocast=autocast),
         fast_norms=_has_fast_norms(row), fast_activation=own_code or _has_fast_norms(row),

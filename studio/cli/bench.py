@@ -54,6 +54,9 @@ def _show_memory(found: dict[str, Any], *, every_run: bool) -> None:
     show.table("Absolute percentage error: median / 90th percentile", ("Source", "Runs", *ways), [
         (line["source"], str(line["rows"]), *(_errors(line[way]) for way in ways))
         for line in lines])
+    if found["not_simulated"]:
+        console.print(f"{len(found['not_simulated'])} models cannot be simulated; there the "
+                      "formulas stand in.")
     console.print("tutorial: 16 bytes a parameter for full tuning, 2 for LoRA, half a byte for "
                   "QLoRA, and 0.5 GB for an adapter.")
 

@@ -25,8 +25,9 @@ _OUTPUT = ("o_proj", "out_proj", "dense", "c_proj", "wo")
 
 def is_eager(work: Workload, shape: ModelShape) -> bool:
     """True where scores are made: on request, or since nothing else can cap or bias them."""
+    plain_only = shape.traits.attention_softcap or not shape.traits.has_sdpa
     return (work.attention == "eager" or shape.model_type in _ALWAYS_EAGER
-            or (shape.traits.attention_softcap and work.attention == "sdpa"))
+            or (plain_only and work.attention == "sdpa"))
 
 
 def attention(work: Workload, shape: ModelShape, *, output_is_shared: bool) -> float:
@@ -36,7 +37,7 @@ def attention(work: Workload, shape: ModelShape, *, output_is_shared: bool) -> f
     masked = masked_share(work, shape)
     eager = is_eager(work, shape)
     plain = shape.kv_heads * shape.head_dim
-    if shape.model_type in _BROADCASTS and shape.kv_heads == 1 and not eager:
+    if shape.model_type in _BROADCASTS and shape.kv_heads == 1 and work.attention == "sdpa":
         return b * (3 * query + shape.heads * (work.mask_width or work.length))
     # With a mask, or to be multiplied, keys and values are repeated up to all heads.
     key_value = query if eager else masked * query + (1 - masked) * plain

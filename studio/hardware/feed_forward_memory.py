@@ -43,13 +43,21 @@ def feed_forward(work: Workload, shape: ModelShape) -> BlockBytes:
     if found is not None:
         return _mixture(work, shape, b, *found)
     is_pair = is_gated(shape)
-    written_out = 1 if work.fast_activation else WRITTEN_OUT.get(shape.traits.activation, 1)
-    kept = 3 if is_pair else written_out
+    kept = 3.0 if is_pair else _steps_kept(work, shape, b)
     if shape.traits.activation in KEEPS_ONLY_ITS_RESULT and _reads_result(work, shape):
-        kept = 0
+        kept = 0.0
     product = 1 if _reads_result(work, shape) else 0
     return BlockBytes(b * shape.intermediate * kept,
                       b * shape.intermediate * ((3 if is_pair else 2) - product))
+
+
+def _steps_kept(work: Workload, shape: ModelShape, b: int) -> float:
+    """Tensors of the activation, counted in the format of the rest.
+
+    Autocast computes powers, and all that is added to them, in 32 bits.
+    """
+    count = 1 if work.fast_activation else WRITTEN_OUT.get(shape.traits.activation, 1)
+    return 1 + (count - 1) * (4 / b if work.autocast else 1)
 
 
 def _reads_result(work: Workload, shape: ModelShape) -> bool:

@@ -219,7 +219,7 @@ def shape_of_model(model: Any, name: str = "") -> ModelShape:
                  for path, p in model.named_parameters(remove_duplicate=False)},
         experts_per_token=_number(text, "num_experts_per_tok"),
         cached=cached_layers(config, kv_heads, head_dim),
-        traits=traits_of(text),
+        traits=traits_of(text, has_sdpa=bool(getattr(model, "_supports_sdpa", True))),
         config_text=json.dumps(config.to_dict(), sort_keys=True, default=str),
     )
 

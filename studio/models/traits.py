@@ -13,22 +13,25 @@ _ATTENTION_DROPOUT = ("attn_pdrop", "attention_dropout")
 @dataclass(frozen=True)
 class Traits:
     """`activation` by transformers' name. A dropout is on or off; a softcap squeezes attention
-    scores or logits through tanh (Gemma 2)."""
+    scores or logits through tanh (Gemma 2). Without `has_sdpa` the architecture computes attention
+    step by step unless flash attention is asked for."""
 
     activation: str = ""
     hidden_dropout: bool = False
     attention_dropout: bool = False
     attention_softcap: bool = False
+    has_sdpa: bool = True
     logit_softcap: bool = False
 
 
-def traits_of(config: Any) -> Traits:
-    """The traits of a transformers text configuration."""
+def traits_of(config: Any, *, has_sdpa: bool = True) -> Traits:
+    """The traits of a transformers text configuration; `has_sdpa` is told by the model's class."""
     return Traits(
         activation=str(_first(config, _ACTIVATION) or ""),
         hidden_dropout=bool(_first(config, _HIDDEN_DROPOUT)),
         attention_dropout=bool(_first(config, _ATTENTION_DROPOUT)),
         attention_softcap=bool(getattr(config, "attn_logit_softcapping", None)),
+        has_sdpa=has_sdpa,
         logit_softcap=bool(getattr(config, "final_logit_softcapping", None)),
     )
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from studio.bench.memory import Comparison, accuracy, compare, summary
-from studio.bench.rows import read_runs
+from studio.bench.rows import PublishedRun, read_runs
+from studio.errors import ModelError
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,15 @@ def test_the_simulated_way_adds_what_the_allocator_holds() -> None:
     allocated_analytic = plain.predicted["analytic"] - (both.predicted["simulated"] - 40 * 10**9)
     assert 27e9 < allocated_analytic < 40e9
     assert both.predicted["simulated"] > 40 * 10**9
+
+
+def test_the_formulas_stand_in_where_a_model_cannot_be_simulated() -> None:
+    def refuse(run: PublishedRun) -> int:
+        raise ModelError("This model cannot be simulated.")
+
+    found = summary(compare(read_runs()[:2], refuse))
+    assert found["not_simulated"] == ["fms-001", "fms-005"]
+    assert found["simulated"] == found["analytic"]
 
 
 def test_the_percentile_lies_between_its_neighbours() -> None:

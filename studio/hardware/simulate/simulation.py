@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 WORKSPACE_BYTES = (2 * 4096 + 8 * 16) * 1024
 """What torch lends cuBLAS by default (`:4096:2:16:8`); 32 MiB on Hopper cards."""
 MOST_REMEMBERED = 512
+_OF_FOREIGN_CODE = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+"""What transformers' code for some architecture may raise where a tensor has no values."""
 _MOMENTS = {
     "forward from the start": "the forward pass", "forward from the end": "the forward pass",
     "inputs": "the forward pass", "before": "the forward pass", "loss": "the loss",
@@ -91,7 +93,8 @@ def simulate(
     It is the training step alone: a reference model's pass, the making of answers, and evaluation
     are not in it. `adapter` is PEFT's own configuration, else one is made of `work`. `reentrant`:
     checkpointing as transformers 4 did it by default. `all_layers` runs every layer instead of a
-    few that stand for all. Raises Stopped when `stop` says so.
+    few that stand for all. Raises Stopped when `stop` says so, and ModelError for a model whose
+    code does not run on tensors without memory.
     """
     key = (work, json.dumps(config.to_dict(), sort_keys=True, default=str),
            json.dumps(adapter.to_dict(), sort_keys=True, default=sorted) if adapter else None,
@@ -99,8 +102,15 @@ def simulate(
     with _lock:
         found = _known.get(key)
     if found is None:
-        found = _simulated(work, config, shape, adapter,
-                           reentrant=reentrant, all_layers=all_layers, stop=stop)
+        try:
+            found = _simulated(work, config, shape, adapter,
+                               reentrant=reentrant, all_layers=all_layers, stop=stop)
+        except _OF_FOREIGN_CODE as error:
+            raise ModelError(
+                f"A step of {config.model_type} cannot be simulated: its code does not run on "
+                f"tensors without memory ({first_line(error)}).",
+                "The estimate by formulas still stands.",
+            ) from error
         with _lock:
             if len(_known) >= MOST_REMEMBERED:
                 _known.clear()
