@@ -17,6 +17,7 @@ from studio.hardware import static_memory
 from studio.hardware.feed_forward_memory import is_gated
 from studio.hardware.other_jobs import LIBRARIES_BYTES, JobEstimate
 from studio.hardware.parts import PartBytes, gone, millions, part
+from studio.hardware.passes import cache_bytes
 from studio.hardware.slack import EVEN_SHARE
 from studio.hardware.workload import DTYPE_BYTES, Workload
 from studio.recipe import Recipe
@@ -60,23 +61,6 @@ def estimate_chat(
              *passing, _overhead(work), slack)
     return JobEstimate("chat", "gpu" if device.kind == "cuda" else "main memory", parts, moment,
                        _basis(device), _assumptions(model, shape, work))
-
-
-def cache_bytes(
-    shape: ModelShape, columns: int, prompt_tokens: int, item_bytes: int, answer_tokens: int = 0
-) -> int:
-    """What transformers' DynamicCache holds after a prompt of so many tokens for each column,
-    and after `answer_tokens` more.
-
-    A layer with a window keeps the whole prompt until the first token of the answer is through,
-    since it cuts a view from it; from then on as many tokens as its window.
-    """
-    tokens = prompt_tokens + answer_tokens
-    held = 0
-    for layers in shape.cached:
-        window = tokens if layers.window is None or not answer_tokens else layers.window
-        held += layers.count * layers.width * min(tokens, window)
-    return columns * held * item_bytes
 
 
 def _work(

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from studio.adapters.count import TrainableCount, count_trainable
 from studio.files import free_bytes, nearest_existing, readable_bytes
-from studio.hardware.parts import millions
+from studio.hardware.export_memory import gguf_disk, merged_disk
+from studio.hardware.parts import PartBytes, millions
 from studio.hardware.static_memory import INT8_STATE_BYTES
 from studio.models.source import is_on_this_pc, local_folder
 from studio.recipe.fields import STARTER
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from studio.settings import Settings
 
 STORED_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-GGUF_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
 """Bytes per weight. q8_0 stores 32 weights as one byte each and a 16-bit scale."""
 COMFORTABLE_SHARE = 0.8
 
@@ -151,18 +151,26 @@ def _result(recipe: Recipe, shape: ModelShape, settings: Settings, size: int) ->
 
 
 def _merged(recipe: Recipe, shape: ModelShape, settings: Settings) -> DiskPart:
-    each = _trained_item_bytes(recipe) if recipe.adapter.method == "none" else _stored_bytes(shape)
-    return DiskPart("merged model", each * shape.parameters,
-                    f"{millions(shape.parameters)} parameters at {each} bytes", settings.exports)
+    if recipe.adapter.method == "none":
+        each = _trained_item_bytes(recipe)
+        return DiskPart("merged model", each * shape.parameters,
+                        f"{millions(shape.parameters)} parameters at {each} bytes",
+                        settings.exports)
+    return _joined("merged model", merged_disk(shape), settings)
 
 
 def _gguf(shape: ModelShape, settings: Settings, kind: str) -> DiskPart:
-    each = GGUF_BYTES[kind]
-    other = "" if kind == "q8_0" else (
-        f"; as q8_0 {readable_bytes(shape.parameters * GGUF_BYTES['q8_0'])}")
-    return DiskPart("GGUF", round(shape.parameters * each),
-                    f"{millions(shape.parameters)} parameters at {each:g} bytes ({kind}){other}",
-                    settings.exports)
+    found = _joined("GGUF", gguf_disk(shape, kind), settings)
+    if kind == "q8_0":
+        return found
+    smaller = sum(piece.bytes for piece in gguf_disk(shape, "q8_0"))
+    return replace(found, formula=f"{found.formula} As q8_0 {readable_bytes(smaller)}.")
+
+
+def _joined(name: str, pieces: tuple[PartBytes, ...], settings: Settings) -> DiskPart:
+    """What export writes, as one part, explained by its largest piece."""
+    largest = max(pieces, key=lambda piece: piece.bytes)
+    return DiskPart(name, sum(piece.bytes for piece in pieces), largest.formula, settings.exports)
 
 
 def _trained_bytes(recipe: Recipe, shape: ModelShape, count: TrainableCount) -> int:

@@ -29,15 +29,26 @@ def forward_pass(work: Workload, shape: ModelShape) -> PartBytes:
                 f"{work.tokens:,} tokens x {each:,.0f} bytes: one layer at work, without gradients")
 
 
-def cache_bytes(shape: ModelShape, rows: int, tokens: int, item_bytes: int) -> int:
-    """Keys and values of `rows` sequences of `tokens`; layers with a window keep only that."""
-    return sum(group.count * group.width * min(tokens, group.window or tokens)
-               for group in shape.cached) * rows * item_bytes
+def cache_bytes(
+    shape: ModelShape, columns: int, prompt_tokens: int, item_bytes: int, answer_tokens: int = 0
+) -> int:
+    """What transformers' DynamicCache holds after a prompt of so many tokens for each column,
+    and after `answer_tokens` more.
+
+    A layer with a window keeps the whole prompt until the first token of the answer is through,
+    since it cuts a view from it; from then on as many tokens as its window.
+    """
+    tokens = prompt_tokens + answer_tokens
+    held = 0
+    for layers in shape.cached:
+        window = tokens if layers.window is None or not answer_tokens else layers.window
+        held += layers.count * layers.width * min(tokens, window)
+    return columns * held * item_bytes
 
 
 def writing(work: Workload, shape: ModelShape) -> PartBytes:
     """Answers that are written before they are learned from: the cache, and one token's logits."""
-    size = cache_bytes(shape, work.batch, work.length, work.activation_bytes)
+    size = cache_bytes(shape, work.batch, 0, work.activation_bytes, work.length)
     last = work.batch * shape.vocabulary * (work.activation_bytes + 8)
     return part("activations", size + last,
                 f"{work.batch} answers of up to {work.length} tokens being written: keys and "

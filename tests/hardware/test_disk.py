@@ -35,7 +35,10 @@ def test_an_8b_model_from_download_to_gguf(settings: Settings) -> None:
     found = needs(settings)
     got = sizes(found)
     parameters = 8_030_261_248
-    assert got["download"] == got["merged model"] == got["GGUF"] == 2 * parameters
+    assert got["download"] == 2 * parameters
+    # tokeniser and vocabulary lie beside the weights
+    assert 2 * parameters < got["GGUF"] < 1.002 * 2 * parameters
+    assert 2 * parameters < got["merged model"] < 1.002 * 2 * parameters
     # rank 16 on all linear layers: 41,943,040 numbers, float32, with two states each in AdamW
     assert got["adapter"] == pytest.approx(4 * 41_943_040, rel=0.001)
     assert got["checkpoints"] == pytest.approx(3 * 12 * 41_943_040, rel=0.001)
