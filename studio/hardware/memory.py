@@ -131,7 +131,7 @@ def _basis(work: Workload) -> str:
     if work.device == "mps":
         return "Counted as on an NVIDIA GPU; nothing was measured on Apple's."
     return ("Rests on 106 runs that others published, half of them met within 1 %, nine in ten "
-            "within 6 %: launch.py bench memory repeats the comparison.")
+            "within 4 %: launch.py bench memory repeats the comparison.")
 
 
 def verdict(estimate: Estimate, free_bytes: int) -> str:
