@@ -10,13 +10,17 @@ STARTER_FAMILY = "starter"
 
 @dataclass(frozen=True)
 class Case:
-    """`batch` examples of exactly `length` tokens each, all of them carrying loss."""
+    """`batch` examples of exactly `length` tokens each, all of them carrying loss.
+
+    Unless `changes` say otherwise an adapter of rank 16 on all linear layers is trained, without
+    checkpointing.
+    """
 
     group: str
     family: str
     batch: int
     length: int
-    what: str = "LoRA 16, all linear layers"
+    what: str = "LoRA 16"
     changes: dict[str, Any] = field(default_factory=dict)
 
 

@@ -9,7 +9,6 @@ import typer
 from studio.cli import show
 from studio.cli.common import AsJson, Home, Offline, open_settings, report
 from studio.cli.show import console
-from studio.files import readable_bytes
 
 verbs = typer.Typer()
 
@@ -34,14 +33,13 @@ def cpu_memory(quick: Quick = False, home: Home = None, offline: Offline = False
 
 def _show(found: dict[str, Any]) -> None:
     console.print(found["machine"])
-    show.table("Peak of two training steps", (
-        "Model", "Examples", "Training", "Estimated", "Measured", "Error", "Peak at"), [
-        (row["family"], f"{row['batch']} x {row['length']}", row["what"],
-         readable_bytes(row["estimated_bytes"]), readable_bytes(row["measured_bytes"]),
-         f"{row['error_percent']:+.1f} %", _without_step(row["moment"])) for row in found["rows"]])
-    show.table("Measured peak by moment", ("Model", "Examples", "Training", *_MOMENTS), [
-        (row["family"], f"{row['batch']} x {row['length']}", row["what"],
-         *(readable_bytes(_peak(row["peaks"], moment)) for moment in _MOMENTS))
+    show.table("Peak of two training steps, MB", (
+        "Model", "Examples", "Training", "Estimated", "Measured", "Error"), [
+        (*_named(row), _megabytes(row["estimated_bytes"]), _megabytes(row["measured_bytes"]),
+         f"{row['error_percent']:+.1f} %") for row in found["rows"]])
+    show.table("Measured by moment, MB", (
+        "Model", "Examples", "Training", "Loading", "Forward", "Backward", "Update"), [
+        (*_named(row), *(_megabytes(_peak(row["peaks"], moment)) for moment in _MOMENTS))
         for row in found["rows"]])
     show.table("Absolute percentage error", ("Group", "Rows", "Median", "90th percentile"), [
         (line["group"], str(line["rows"]), f"{line['median_ape']:.1f} %",
@@ -49,10 +47,14 @@ def _show(found: dict[str, Any]) -> None:
         for line in [*found["groups"], {**found, "group": "all", "rows": len(found["rows"])}]])
 
 
+def _named(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["family"], f"{row['batch']} x {row['length']}", row["what"]
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f}"
+
+
 def _peak(peaks: dict[str, int], moment: str) -> int:
     """The highest of all steps."""
     return max((peak for name, peak in peaks.items() if name.startswith(moment)), default=0)
-
-
-def _without_step(moment: str) -> str:
-    return moment.partition(" of step")[0]
