@@ -45,8 +45,9 @@ def _wire(studio: Studio, shared: Shared, table: gr.HTML) -> None:
                 f"{html.escape(HEADERS.get(str(event.method), ''))}.", duration=4)
         return shared.updates_for(recipe)
 
-    shared.demo.load(show, shared.place, table, **QUIET)
-    shared.place.input(show, shared.place, table, **QUIET)
+    # One event: a card chosen while the first table is worked out comes after it, not before.
+    gr.on([shared.demo.load, shared.place.input], show, shared.place, table,
+          trigger_mode="always_last", **QUIET)
     shared.refresh_after(table.click(
         fill_in, inputs_kwargs=shared.reading_inputs(), outputs=shared.ordered(),
         show_progress="hidden", **PRIVATE))
