@@ -101,8 +101,11 @@ def test_the_main_job_by_clicking(
     show_tab(page, "Chat")
     wait_for_text(page, "#chat-runs", "orders")
     page.locator("#chat-more button").first.click()
-    for box, value in (("temperature", "0"), ("max-new-tokens", "24")):
-        page.locator(f"#chat-{box} input[type=number]").fill(value)
+    for key, value in (("temperature", "0"), ("max-new-tokens", "24")):
+        box = page.locator(f"#chat-{key} input[type=number]")
+        box.fill(value)
+        box.press("Enter")
+        box.blur()
     page.locator("#chat-prompt textarea").fill("What is the capital of France?")
     page.locator("#chat-send").click()
     wait_for_text(page, "#chat-board", "base.*Paris.*orders.*tokens/s")

@@ -139,7 +139,7 @@ def test_a_7b_on_a_small_card_becomes_qlora_and_small_savings_are_not_asked_for(
 
 
 def test_training_every_weight_takes_an_8_bit_optimizer_but_never_a_4_bit_base() -> None:
-    found = fit({"adapter.method": "none"}, "ibm/PowerLM-3b", 55)
+    found = fit({"adapter.method": "none"}, "ibm/PowerLM-3b", 34)
     assert found.fits
     assert "training.optimizer" in keys(found)
     for free in FREE_GB:
