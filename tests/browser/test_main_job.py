@@ -101,7 +101,8 @@ def test_the_main_job_by_clicking(
     show_tab(page, "Chat")
     wait_for_text(page, "#chat-runs", "orders")
     page.locator("#chat-more button").first.click()
-    for key, value in (("temperature", "0"), ("max-new-tokens", "24")):
+    # Typed again at the end: what the page was still doing must not put the old number back.
+    for key, value in (("temperature", "0"), ("max-new-tokens", "24"), ("temperature", "0")):
         box = page.locator(f"#chat-{key} input[type=number]")
         box.fill(value)
         box.press("Enter")
