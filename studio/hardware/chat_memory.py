@@ -14,7 +14,7 @@ from studio.adapters.count import trainable_parameters
 from studio.adapters.targets import saved_modules
 from studio.files import readable_bytes
 from studio.hardware import static_memory
-from studio.hardware.feed_forward_memory import is_gated
+from studio.hardware.feed_forward_memory import experts, is_gated
 from studio.hardware.other_jobs import LIBRARIES_BYTES, JobEstimate
 from studio.hardware.parts import PartBytes, gone, millions, part
 from studio.hardware.passes import cache_bytes
@@ -134,10 +134,11 @@ def _layer(work: Workload, shape: ModelShape, adapters: int) -> PartBytes:
 
 def _feed_forward_width(shape: ModelShape) -> int:
     """Of the block's inner product, for one token; with experts, of all that it is sent to."""
-    experts = [one.inputs for one in shape.stacked if one.name == "down_proj"]
-    if experts and shape.experts_per_token:
-        return max(shape.intermediate, shape.experts_per_token * max(experts))
-    return shape.intermediate
+    found = experts(shape)
+    if found is None:
+        return shape.intermediate
+    _, width = found
+    return max(shape.intermediate, shape.experts_per_token * width)
 
 
 def _unpacked_bytes(work: Workload, shape: ModelShape) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.adapters.count import TrainableCount, count_trainable
 from studio.files import free_bytes, nearest_existing, readable_bytes
-from studio.hardware.export_memory import gguf_disk, merged_disk
+from studio.hardware.export_memory import gguf_disk, merged_disk, stored_bytes
 from studio.hardware.parts import PartBytes, millions
 from studio.hardware.static_memory import INT8_STATE_BYTES
 from studio.models.source import is_on_this_pc, local_folder
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from studio.recipe import Recipe
     from studio.settings import Settings
 
-STORED_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes per weight. q8_0 stores 32 weights as one byte each and a 16-bit scale."""
 COMFORTABLE_SHARE = 0.8
 
 
@@ -111,7 +109,7 @@ def _download(
         folder, copies, why = hub_cache(), 1, ""
     if is_here or not copies:
         return DiskPart("download", 0, "The model is on this PC already", folder)
-    each = _stored_bytes(shape)
+    each = stored_bytes(shape)
     return DiskPart("download", copies * each * shape.parameters,
                     f"{millions(shape.parameters)} parameters at {each} bytes{why}", folder)
 
@@ -183,10 +181,6 @@ def _trained_item_bytes(recipe: Recipe) -> int:
     """Trained weights are float32, unless all of them are asked for in bfloat16."""
     in_bfloat16 = recipe.adapter.method == "none" and recipe.model.dtype == "bfloat16"
     return 2 if in_bfloat16 else 4
-
-
-def _stored_bytes(shape: ModelShape) -> int:
-    return STORED_BYTES.get(shape.dtype_name, 4)
 
 
 def hub_cache() -> Path:

@@ -37,7 +37,7 @@ def estimate_merge(shape: ModelShape, adapter: Adapter) -> JobEstimate:
 
     Raises ModelError for adapter targets that the model does not have.
     """
-    item = _stored_bytes(shape)
+    item = stored_bytes(shape)
     weights = part("weights", shape.parameters * item,
                    f"{millions(shape.parameters)} parameters as they are stored, in "
                    f"{shape.dtype_name}: {item} bytes")
@@ -58,7 +58,7 @@ def estimate_merge(shape: ModelShape, adapter: Adapter) -> JobEstimate:
 def estimate_gguf(shape: ModelShape, outtype: str) -> JobEstimate:
     """Memory and disk of writing a model of `shape` as a GGUF of `outtype`."""
     largest = max(math.prod(size) for size in shape.tensors.values())
-    item = _stored_bytes(shape)
+    item = stored_bytes(shape)
     tensor = part("weights", largest * (item + 4),
                   f"{millions(largest)} numbers of the largest tensor as they are stored and in "
                   f"32 bits: {item} + 4 bytes")
@@ -71,7 +71,7 @@ def estimate_gguf(shape: ModelShape, outtype: str) -> JobEstimate:
 
 def merged_disk(shape: ModelShape) -> tuple[PartBytes, ...]:
     """The files of a merged model folder."""
-    item = _stored_bytes(shape)
+    item = stored_bytes(shape)
     words = shape.vocabulary
     return (
         part("model", shape.parameters * item,
@@ -129,7 +129,8 @@ def _overhead(where: str) -> PartBytes:
     return part("overhead", LIBRARIES_BYTES, f"The libraries in {where}")
 
 
-def _stored_bytes(shape: ModelShape) -> int:
+def stored_bytes(shape: ModelShape) -> int:
+    """Bytes of each number in the model's files; 4 where its configuration names no format."""
     return DTYPE_BYTES.get(shape.dtype_name, 4)
 
 

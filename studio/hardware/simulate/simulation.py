@@ -67,10 +67,11 @@ def simulate_recipe(
     work = workload_of(recipe, shape, device, checkpointing=guess.checkpointing,
                        examples=examples)
     adapter = None if work.trains_base else peft_config(recipe.adapter, shape)
-    return simulate(work, _config(shape), shape=shape, adapter=adapter, stop=stop)
+    return simulate(work, config_of(shape), shape=shape, adapter=adapter, stop=stop)
 
 
-def _config(shape: ModelShape) -> PretrainedConfig:
+def config_of(shape: ModelShape) -> PretrainedConfig:
+    """What `shape` was made from. Raises ModelError for a kind that transformers does not know."""
     from transformers import AutoConfig
 
     try:
