@@ -13,11 +13,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong with the data. `where` is "line 12", "row 3", or "" for the whole source."""
+    """Something wrong with the data. `where` is "line 12", "row 3", "b.jsonl line 3", or "" for the
+    whole source. `kind` names the finding that counts it."""
 
     what: str
     where: str = ""
     hint: str = ""
+    kind: str = "unreadable"
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
@@ -26,10 +28,23 @@ class Problem:
     def as_json(self) -> dict[str, Any]:
         """`what`, `where`, `hint`, and the number under `line` or `row` where there is one."""
         report: dict[str, Any] = {"what": self.what, "where": self.where, "hint": self.hint}
-        kind, _, number = self.where.partition(" ")
+        kind, _, number = " ".join(self.where.split(" ")[-2:]).partition(" ")
         if kind in ("line", "row") and number.isdigit():
             report[kind] = int(number)
         return report
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one record gave: a row of JSON-like values, or the problem why there is none.
+
+    A row with a problem is kept and the problem is a note ("NaN was read as null"). Without a row
+    and with an empty `place` the problem is the source's own and no record.
+    """
+
+    place: str
+    row: Row | None = None
+    problem: Problem | None = None
 
 
 @dataclass

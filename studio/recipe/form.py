@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from studio.errors import RecipeError
 from studio.recipe.fields import Recipe, parse_recipe
 
-Kind = Literal["choice", "switch", "whole", "number", "text", "names", "map"]
+Kind = Literal["choice", "switch", "whole", "number", "text", "lines", "names", "map", "weights"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ def form_fields(section: str | None = None) -> tuple[FormField, ...]:
 def _describe(section: str, name: str, field: FieldInfo) -> FormField:
     extra: dict[str, Any] = field.json_schema_extra  # type: ignore[assignment]
     kind, choices = _kind(field.annotation)
+    if extra["lines"]:
+        kind = "lines"
     lower, upper = _bounds(field)
     return FormField(
         key=f"{section}.{name}", label=field.title or name, help=field.description or "",
@@ -68,7 +70,7 @@ def _kind(annotation: Any) -> tuple[Kind, tuple[str, ...]]:
     if get_origin(annotation) is list:
         return "names", ()
     if get_origin(annotation) is dict:
-        return "map", ()
+        return ("weights" if get_args(annotation)[1] is float else "map"), ()
     simple: dict[Any, Kind] = {bool: "switch", int: "whole", float: "number", str: "text"}
     if annotation in simple:
         return simple[annotation], ()
@@ -133,6 +135,8 @@ def _shown(field: FormField, value: Any) -> Any:
         return value if isinstance(value, str) else ", ".join(value)
     if field.kind == "map":
         return ", ".join(f"{part}: {column}" for part, column in value.items())
+    if field.kind == "weights":
+        return "\n".join(f"{name}: {weight:g}" for name, weight in value.items())
     if field.kind == "choice" and isinstance(value, bool):
         return "on" if value else "off"
     return value
@@ -145,6 +149,10 @@ def _read(field: FormField, value: Any) -> Any:
         return _read_names(field, value)
     if field.kind == "map":
         return value if isinstance(value, Mapping) else _read_map(field, value)
+    if field.kind == "weights":
+        return value if isinstance(value, Mapping) else _read_weights(value)
+    if field.kind == "lines":
+        return value
     if field.kind == "choice" and value in _SPOKEN and "on" in field.choices:
         return _SPOKEN[value]
     return value.strip() if isinstance(value, str) else value
@@ -156,6 +164,18 @@ def _read_names(field: FormField, value: str | list[str]) -> str | list[str]:
     if len(names) == 1 and names[0] in field.choices:
         return names[0]
     return names
+
+
+def _read_weights(text: str) -> dict[str, float]:
+    """One source a line, its weight behind the last colon; a name may hold colons itself."""
+    found = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, _, weight = line.rpartition(":")
+        try:
+            found[name.strip() or line] = float(weight)
+        except ValueError:
+            found[line] = 1.0
+    return found
 
 
 def _read_map(field: FormField, text: str) -> dict[str, str]:
