@@ -6,6 +6,7 @@ values that a form shows, `recipe_from_form` reads them back.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
@@ -113,7 +114,8 @@ def recipe_from_form(values: Mapping[str, Any]) -> Recipe:
     """A recipe from what a form holds, by dotted key; what is missing or empty is the default.
 
     Names may come as a list or as text with commas, maps as "prompt: question, completion:
-    answer", switches with a third choice as auto, on or off. Raises RecipeError with every mistake.
+    answer" or as JSON, switches with a third choice as auto, on or off. Raises RecipeError with
+    every mistake.
     """
     known = {field.key: field for field in form_fields()}
     tree: dict[str, Any] = {}
@@ -134,12 +136,20 @@ def _shown(field: FormField, value: Any) -> Any:
     if field.kind == "names":
         return value if isinstance(value, str) else ", ".join(value)
     if field.kind == "map":
-        return ", ".join(f"{part}: {column}" for part, column in value.items())
+        return _shown_map(value)
     if field.kind == "weights":
         return "\n".join(f"{name}: {weight:g}" for name, weight in value.items())
     if field.kind == "choice" and isinstance(value, bool):
         return "on" if value else "off"
     return value
+
+
+def _shown_map(value: Mapping[str, str]) -> str:
+    """Parts and columns in a line; as JSON where a line could not be read back."""
+    texts = [text for pair in value.items() for text in pair]
+    if any("," in text or "\n" in text or text != text.strip() for text in texts):
+        return json.dumps(value, ensure_ascii=False)
+    return ", ".join(f"{part}: {column}" for part, column in value.items())
 
 
 def _read(field: FormField, value: Any) -> Any:
@@ -178,7 +188,9 @@ def _read_weights(text: str) -> dict[str, float]:
     return found
 
 
-def _read_map(field: FormField, text: str) -> dict[str, str]:
+def _read_map(field: FormField, text: str) -> Any:
+    if text.lstrip().startswith("{"):
+        return _read_json_map(field, text)
     found = {}
     for entry in text.split(","):
         part, colon, column = entry.partition(":")
@@ -190,3 +202,14 @@ def _read_map(field: FormField, text: str) -> dict[str, str]:
         if entry.strip():
             found[part.strip()] = column.strip()
     return found
+
+
+def _read_json_map(field: FormField, text: str) -> Any:
+    """What the JSON holds; the recipe says what is wrong with its parts."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RecipeError(
+            f"{field.key} begins like JSON, but it is none: {error}.",
+            'Write {"prompt": "{title}, {body}"}, or prompt: question, completion: answer.',
+        ) from None

@@ -20,6 +20,9 @@ from studio.ui.shared import Shared
 Suggestions = list[tuple[str, str]]
 """(what is shown, value) pairs."""
 
+LINES_SHOWN = {"lines": 12, "weights": 2}
+"""Rows of a box for several lines, by kind of field."""
+
 FEW_CHOICES = 4
 """Up to so many choices are shown side by side; more go into a list."""
 
@@ -100,6 +103,8 @@ def _control(field: FormField, common: dict[str, Any]) -> Component:
         return gr.Dropdown(list(field.choices), allow_custom_value=True, **common)
     if field.kind in {"whole", "number"}:
         return _number(field, common)
+    if field.kind in LINES_SHOWN:
+        return gr.Textbox(lines=LINES_SHOWN[field.kind], max_lines=24, **common)
     return gr.Textbox(max_lines=1, **common)
 
 

@@ -18,6 +18,11 @@ from studio.recipe import Recipe, form_from_recipe, recipe_from_form
         "training.gradient_checkpointing": False, "model.revision": "main",
         "adapter.modules_to_save": ["embed_tokens", "lm_head"],
     }),
+    Recipe().with_values({
+        "data.columns": {"prompt": "{title}, {body}\n{note}", "completion": "meta.answer"},
+        "data.mix": {"more.jsonl": 0.5, "owner/name": 2}, "data.template": "custom",
+        "data.custom_template": "{% for turn in messages %}\n{{ turn.content }}{% endfor %}\n",
+    }),
 ])
 def test_what_a_form_shows_reads_back_as_the_same_recipe(recipe: Recipe) -> None:
     assert recipe_from_form(form_from_recipe(recipe)) == recipe
@@ -46,6 +51,11 @@ def test_an_empty_field_is_the_default(key: str, nothing: str | None) -> None:
 def test_a_missing_colon_is_named() -> None:
     with pytest.raises(RecipeError, match=r"data\.columns has 'question'"):
         recipe_from_form({"data.columns": "question"})
+
+
+def test_columns_that_begin_like_json_and_are_none_are_named() -> None:
+    with pytest.raises(RecipeError, match=r"data\.columns begins like JSON"):
+        recipe_from_form({"data.columns": '{"prompt": '})
 
 
 def test_every_mistake_of_a_form_is_in_one_report() -> None:
