@@ -1,0 +1,1 @@
+"""Dropping, mending and masking the rows of findings, always into a new file."""
