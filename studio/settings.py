@@ -16,16 +16,19 @@ from pathlib import Path
 
 HOME_VARIABLE = "ADAPTER_STUDIO_HOME"
 OFFLINE_VARIABLE = "ADAPTER_STUDIO_OFFLINE"
+DATA_FOLDERS_VARIABLE = "ADAPTER_STUDIO_DATA_FOLDERS"
 DEFAULT_PORT = 7861
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The folders and switches of one studio. Every path lies under `home`."""
+    """The folders and switches of one studio. Every path lies under `home` but `data_folders`,
+    the only ones that data are read from; where it is empty, any folder of this PC is."""
 
     home: Path
     offline: bool = False
     hub_token: str | None = None
+    data_folders: tuple[Path, ...] = ()
 
     @property
     def models(self) -> Path:
@@ -74,7 +77,8 @@ def load_settings(
     if offline is None:
         offline = _is_on(env.get(OFFLINE_VARIABLE)) or _is_on(env.get("HF_HUB_OFFLINE"))
     token = env.get("HF_TOKEN") or env.get("HUGGING_FACE_HUB_TOKEN") or None
-    return Settings(home=chosen, offline=offline, hub_token=token)
+    return Settings(home=chosen, offline=offline, hub_token=token,
+                    data_folders=_folders(env.get(DATA_FOLDERS_VARIABLE)))
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,12 @@ def prepare_environment(settings: Settings) -> None:
     if settings.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
         os.environ["HF_DATASETS_OFFLINE"] = "1"
+
+
+def _folders(value: str | None) -> tuple[Path, ...]:
+    """Folders in one variable, separated as the system separates PATH."""
+    names = [name.strip() for name in (value or "").split(os.pathsep)]
+    return tuple(Path(name).expanduser().absolute() for name in names if name)
 
 
 def _is_on(value: str | None) -> bool:

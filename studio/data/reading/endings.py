@@ -1,0 +1,47 @@
+"""Which kinds of file are read, known by the ending of their name, and who reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from studio.data.reading.blocks import Block
+from studio.data.reading.jsonl import jsonl_blocks
+from studio.data.reading.opened import COMPRESSED, DataFile, open_bytes
+from studio.errors import DataError
+
+LINES = (".jsonl", ".ndjson")
+TEXTS = (".txt", ".md")
+READABLE = LINES
+
+
+def ending_of(path: Path) -> str:
+    """".jsonl" of a.jsonl and of a.jsonl.gz; "" where the name says nothing."""
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() if suffix in COMPRESSED else suffix
+
+
+def is_readable(path: Path) -> bool:
+    return ending_of(path) in READABLE
+
+
+def require_readable(path: Path) -> None:
+    """Raises DataError where the ending says nothing that is read."""
+    if is_readable(path):
+        return
+    hint = f"Readable are {', '.join(READABLE)}, each also packed as .gz or .zst."
+    if path.suffix.lower() in COMPRESSED:
+        raise DataError(f"{path.name} does not say what is packed in it.",
+                        f"Name it as in data.jsonl{path.suffix}. {hint}")
+    if path.suffix.lower() in (".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz"):
+        raise DataError(f"{path.name} is an archive, which is not read as data.",
+                        f"Unpack it and give the file inside. {hint}")
+    raise DataError(
+        f"{path.name} ends in {path.suffix!r}, which is not read as data." if path.suffix else
+        f"{path.name} has no ending that says what it holds.", hint)
+
+
+def file_blocks(file: DataFile, split: str) -> Iterator[Block]:
+    """The records of one file. Raises DataError and OSError."""
+    with open_bytes(file) as opened:
+        yield from jsonl_blocks(opened)
