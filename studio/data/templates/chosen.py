@@ -1,68 +1,99 @@
-"""Chat templates: which one a recipe means for a tokenizer.
+"""Which chat template a recipe means for a tokenizer, and at which tokens its answers end.
 
-The studio's own are Jinja as well, so the one that was trained with can be saved beside the
-adapter and chat renders the same text. Jinja drops a line break that follows a block, so those
-that matter are written as expressions.
+The model's own comes first. The text is saved beside the adapter, so that chat and every other
+program render what was trained.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from studio.data.samples import RowFault
+from studio.data.templates.named import NAMED, family_of, named_template, split_marks
+from studio.data.templates.rendering import render_turns, special_tokens_of
+from studio.data.templates.syntax import check_syntax
+from studio.data.templates.tokens import token_id
 from studio.recipe import Data
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_CHATML = (
-    "{% for message in messages %}"
-    "<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
-    "{% if message['role'] == 'assistant' %}END{% else %}<|im_end|>{% endif %}{{ '\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-_ALPACA = (
-    "{% for message in messages %}"
-    "{% if message['role'] == 'system' %}{{ message['content'] }}\n\n"
-    "{% elif message['role'] == 'user' %}"
-    "{% if loop.first %}Below is an instruction that describes a task. Write a response that "
-    "appropriately completes the request.\n\n{% endif %}"
-    "### Instruction:\n{{ message['content'] }}\n\n"
-    "{% else %}### Response:\n{{ message['content'] }}END"
-    "{% if not loop.last %}{{ '\n\n' }}{% endif %}{% endif %}"
-    "{% endfor %}{% if add_generation_prompt %}### Response:\n{% endif %}"
-)
+FALLBACK = "chatml"
+"""Offered to a model without a chat template. Its answers end with the model's own end-of-text
+token where <|im_end|> is none, which a base model knows how to write."""
 
 
 def template_for(tokenizer: PreTrainedTokenizerBase, data: Data) -> str:
     """The Jinja template to render with; save it as the tokenizer's own beside the adapter.
 
-    Where the studio's own is used, an answer ends with the token that generation stops at.
+    Where the studio's own is used, an answer ends with a token that generation stops at. Raises
+    DataError where a custom one is not valid.
     """
+    if data.template == "custom":
+        check_syntax(data.custom_template)
+        return data.custom_template
+    if data.template == "auto":
+        return own_template(tokenizer) or named_template(FALLBACK, tokenizer)
+    return named_template(data.template, tokenizer)
+
+
+def own_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """The chat template that came with the model; the default one where it has several."""
     own = tokenizer.chat_template
-    if data.template == "auto" and isinstance(own, str) and own:
-        return own
-    if data.template == "auto" and isinstance(own, dict) and own.get("default"):
-        return str(own["default"])
-    begin = "{{ bos_token }}" if adds_bos(tokenizer) else ""
-    end = "{{ eos_token }}"
-    if data.template == "alpaca":
-        return begin + _ALPACA.replace("END", end)
-    knows_im_end = _token_id(tokenizer, "<|im_end|>") is not None
-    return begin + _CHATML.replace("END", "<|im_end|>" if knows_im_end else end)
+    if isinstance(own, dict):
+        own = own.get("default")
+    return str(own) if own else None
 
 
-def _token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int | None:
-    number = tokenizer.convert_tokens_to_ids(token)
-    return None if number in (None, tokenizer.unk_token_id) else int(number)
+def template_names(tokenizer: PreTrainedTokenizerBase | None) -> list[tuple[str, str, str]]:
+    """(value for data.template, label, why) of every choice, in the order to show them.
+
+    Without a tokenizer nothing is said about how well each fits.
+    """
+    named = [(name, one.label, one.why + _misfit(name, tokenizer)) for name, one in NAMED.items()]
+    return [("auto", "The model's own", _why_auto(tokenizer)), *named,
+            ("custom", "My own Jinja", "Write it yourself; an error names its line and variable.")]
 
 
-def adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether this tokenizer puts a begin-of-text token before plain text."""
-    bos = tokenizer.bos_token_id
-    return bos is not None and list(tokenizer("a")["input_ids"])[:1] == [bos]
+def _why_auto(tokenizer: PreTrainedTokenizerBase | None) -> str:
+    if tokenizer is None:
+        return "What the model was trained with, or ChatML where it has none."
+    if own_template(tokenizer):
+        return "The model has one: what it was trained with is nearly always the best choice."
+    family = family_of(tokenizer)
+    also = "" if family in (None, FALLBACK) else (
+        f" Its tokenizer also has the tokens of {NAMED[str(family)].label}.")
+    return f"The model has none, so ChatML is used and saved with the adapter.{also}"
+
+
+def _misfit(name: str, tokenizer: PreTrainedTokenizerBase | None) -> str:
+    spelled = split_marks(name, tokenizer) if tokenizer is not None else []
+    return f" This tokenizer spells {spelled[0]} in several tokens." if spelled else ""
 
 
 def stop_token_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Tokens at which an answer ends: the tokenizer's own, and ChatML's where it has it."""
-    ids = [tokenizer.eos_token_id, _token_id(tokenizer, "<|im_end|>")]
+    """Tokens at which an answer ends: the tokenizer's own, ChatML's where it has it, and the one
+    that its chat template writes behind an answer."""
+    template = template_for(tokenizer, Data())
+    ids = [tokenizer.eos_token_id, token_id(tokenizer, "<|im_end|>"),
+           end_of_answer(tokenizer, template)]
     return list(dict.fromkeys(number for number in ids if number is not None))
+
+
+def end_of_answer(tokenizer: PreTrainedTokenizerBase, template: str) -> int | None:
+    """The special token that the template writes behind a last answer; None where it writes none
+    or refuses a plain conversation."""
+    answer = "It is done"
+    turns = [{"role": "user", "content": "Do it"}, {"role": "assistant", "content": answer}]
+    try:
+        text = render_turns(template, special_tokens_of(tokenizer), turns)
+    except RowFault:
+        return None
+    _, _, behind = text.rpartition(answer)
+    return first_special(tokenizer, behind)
+
+
+def first_special(tokenizer: PreTrainedTokenizerBase, text: str) -> int | None:
+    """The special token that a text begins with, white space aside."""
+    ids = tokenizer.encode(text.lstrip(), add_special_tokens=False) if text.strip() else []
+    return ids[0] if ids and ids[0] in tokenizer.added_tokens_decoder else None

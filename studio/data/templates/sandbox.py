@@ -21,7 +21,8 @@ LOOP_TURNS = 2_000_000
 conversation's turn."""
 LARGEST_PRODUCT = 10_000_000
 """Characters or items that one multiplication may make."""
-_BUDGET = "studio_loop_budget"
+BUDGET_NAME = "studio_loop_budget"
+"""The variable of a rendering that counts its loops."""
 
 
 class LoopBudget:
@@ -58,7 +59,7 @@ def compiled(template: str) -> Template:
 
 def budget() -> dict[str, LoopBudget]:
     """The variable that a compiled template counts its loops with; a new one each rendering."""
-    return {_BUDGET: LoopBudget()}
+    return {BUDGET_NAME: LoopBudget()}
 
 
 def sandbox() -> Environment:
@@ -78,7 +79,7 @@ def sandbox() -> Environment:
 def _counted(items: Any) -> Any:
     from jinja2 import nodes
 
-    name = nodes.Name(_BUDGET, "load", lineno=items.lineno)
+    name = nodes.Name(BUDGET_NAME, "load", lineno=items.lineno)
     return nodes.Filter(items, "studio_counted", [name], [], None, None, lineno=items.lineno)
 
 
