@@ -12,7 +12,7 @@ from typing import Any
 from studio.data import shapes
 from studio.data.detection import Detection
 from studio.data.dialogue import read_dialogue, read_prompt
-from studio.data.mapping import getter
+from studio.data.expressions import getter
 from studio.data.records import Row
 from studio.data.samples import (
     Conversation,
@@ -25,7 +25,8 @@ from studio.data.samples import (
     Turn,
 )
 from studio.data.tools import Tool, read_calls, read_tools
-from studio.data.turns import check_conversation, check_order, read_turns, turn_list
+from studio.data.turn_lists import alternating, list_in_cell, turn_list
+from studio.data.turns import check_conversation, check_order, read_turns
 
 _Columns = dict[str, str]
 
@@ -80,6 +81,8 @@ def _plain_text(row: Row, columns: _Columns) -> Sample:
 def _conversation(row: Row, columns: _Columns) -> Sample:
     role = "messages" if "messages" in columns else "conversations"
     entries = turn_list(_value(row, columns, role))
+    if entries and isinstance(entries[0], str):
+        entries = alternating(entries)
     if not entries:
         raise RowFault("missing_part", f"{columns[role]!r} has no list of turns.",
                        'Write turns as {"role": ..., "content": ...}.')
@@ -95,12 +98,30 @@ def _dialogue(row: Row, columns: _Columns) -> Sample:
 
 
 def _alpaca(row: Row, columns: _Columns) -> Sample:
-    question = _text(row, columns, "instruction")
+    question = _with_input(row, columns, _text(row, columns, "instruction"))
+    turns = [*_history(row, columns), {"role": "user", "content": question},
+             _answer(row, columns, "output")]
+    return _checked(_with_system(row, columns, turns), None)
+
+
+def _with_input(row: Row, columns: _Columns, question: str) -> str:
+    """An instruction and what it is about."""
     given = _value(row, columns, "input")
-    if given is not None and str(given).strip():
-        question = f"{question}\n\n{_as_text(given, columns['input'])}"
-    turns = [{"role": "user", "content": question}, _answer(row, columns, "output")]
-    return Conversation(_with_system(row, columns, turns))
+    if given is None or not str(given).strip():
+        return question
+    return f"{question}\n\n{_as_text(given, columns['input'])}"
+
+
+def _history(row: Row, columns: _Columns) -> list[Turn]:
+    """Earlier questions and answers, as [[question, answer], ...]."""
+    turns: list[Turn] = []
+    for pair in list_in_cell(_value(row, columns, "history")) or []:
+        if not isinstance(pair, list) or len(pair) != 2 or \
+                not all(isinstance(text, str) for text in pair):
+            raise RowFault("bad_turn", f"{columns['history']!r} is no list of questions with their "
+                           "answers.", "Write it as [[question, answer], ...].")
+        turns += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
+    return turns
 
 
 def _prompt_completion(row: Row, columns: _Columns) -> Sample:
@@ -190,7 +211,7 @@ def _prompt(row: Row, columns: _Columns) -> list[Turn]:
     entries = turn_list(value)
     if entries:
         return read_turns(entries)
-    text = _text(row, columns, "prompt")
+    text = _with_input(row, columns, _text(row, columns, "prompt"))
     return read_prompt(text) or [{"role": "user", "content": text}]
 
 

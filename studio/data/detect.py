@@ -10,8 +10,8 @@ import difflib
 
 from studio.data import shapes
 from studio.data.detection import Detection
+from studio.data.expressions import columns_in
 from studio.data.groups import UNKNOWN, Group, Groups, groups_of
-from studio.data.mapping import columns_in
 from studio.data.records import Problem
 from studio.errors import DataError
 from studio.recipe import Data
@@ -105,10 +105,10 @@ def _is_quoted(groups: Groups, greater: str) -> bool:
 
 def _nothing_known(groups: Groups, name: str) -> Detection:
     if shapes.is_tree_of_messages(groups.column_names):
-        return Detection(None, "each record is one message of a tree (parent_id, role, text).", {},
+        return Detection(None, "the records are messages of a tree, or whole trees.", {},
                          problems=(Problem(
-            f"{name} holds one message a record, each naming the one it answers, so no record is "
-            "a conversation.", "", "Join the messages of each tree into a list of turns first, or "
+            f"{name} holds trees of messages, each naming the one it answers, so no record is a "
+            "conversation.", "", "Join the messages of each path into a list of turns first, or "
             "choose a prepared version of the set."),))
     return Detection(None, "no record has columns that the studio knows.", {}, problems=(
         Problem(

@@ -53,24 +53,28 @@ _STYLES = {style.name: style for style in (
     _style("User", r"^[ \t]*(?P<who>User|Assistant|System|Bot|AI):",
            r"^[ \t]*(?:Assistant|Bot|AI):"),
 )}
-_BEGIN = r"(?:<s>|<bos>|<\|begin_of_text\|>|<\|endoftext\|>)?\s*"
 _OPENING = re.compile(
-    r"\s*" + _BEGIN + r"(?:(?P<a><\|im_start\|>)|(?P<b><\|start_header_id\|>)"
+    r"(?:(?:<s>|<bos>|<\|begin_of_text\|>|<\|endoftext\|>)\s*)?(?:(?P<a><\|im_start\|>)|(?P<b><\|start_header_id\|>)"
     r"|(?P<c><start_of_turn>)|(?P<d><\|(?:system|user)\|>)|(?P<e>\[INST\])"
     r"|(?P<f>###[ \t]*(?:human|user|system|instruction)[ \t]*:)"
     r"|(?P<g>(?-i:USER|SYSTEM):)|(?P<h>(?-i:Human|System):)|(?P<i>(?-i:User):))", re.IGNORECASE)
 _STYLE_OF_GROUP = dict(zip("abcdefghi", _STYLES.values(), strict=True))
 _PREAMBLE = 1500
 """Characters in which a text that begins with an introduction must come to its first mark."""
-_END = re.compile(r"(?:\s|</s>|<s>|<\|im_end\|>|<\|eot_id\|>|<\|end_of_text\|>|<end_of_turn>"
-                  r"|<eos>|<\|end\|>|<\|endoftext\|>|###)+\Z")
-_BEGINNING = re.compile(r"\A(?:\s|<s>|<bos>|<\|begin_of_text\|>|<\|endoftext\|>)+")
-_SYSTEM_PART = re.compile(r"\A\s*<<SYS>>(.*?)<</SYS>>\s*", re.DOTALL)
+_BEGINNINGS = ("<s>", "<bos>", "<|begin_of_text|>", "<|endoftext|>")
+_ENDS = ("</s>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>", "<eos>", "<|end|>",
+         "<|endoftext|>", "<s>", "###")
+_FIRST_CHARACTERS = frozenset("<[#HhUuSs")
+_OPENING_CHARACTERS = 80
+_TOKENS_IN_A_ROW = 3
+_PROMPT_ENDS = (":", "]", ">", "assistant", "model")
+_SYSTEM_PART = re.compile(r"<<SYS>>(.*?)<</SYS>>\s*", re.DOTALL)
 
 
 def style_of(text: str) -> Style | None:
     """How the text marks its speakers, or None where it is no dialogue with an answer in it."""
-    opening = _OPENING.match(text)
+    head = text[:_OPENING_CHARACTERS].lstrip()
+    opening = _OPENING.match(head) if head[:1] in _FIRST_CHARACTERS else None
     style = _STYLE_OF_GROUP[opening.lastgroup] if opening and opening.lastgroup else None
     style = style or _after_introduction(text)
     return style if style is not None and style.answers.search(text) else None
@@ -106,6 +110,8 @@ def read_dialogue(text: str) -> list[Turn] | None:
 
 def read_prompt(text: str) -> list[Turn] | None:
     """The turns of a dialogue that stops where an answer would begin ("... Assistant:")."""
+    if not text.rstrip()[-20:].lower().endswith(_PROMPT_ENDS):
+        return None
     turns = read_dialogue(text)
     if turns is None or turns[-1]["role"] != "assistant" or turns[-1]["content"]:
         return None
@@ -114,7 +120,13 @@ def read_prompt(text: str) -> list[Turn] | None:
 
 def _bare(text: str) -> str:
     """Without white space and the tokens that open a text or close a turn."""
-    return _END.sub("", _BEGINNING.sub("", text))
+    text = text.strip()
+    for _ in range(_TOKENS_IN_A_ROW):
+        for one in _BEGINNINGS:
+            text = text.removeprefix(one).lstrip()
+        for one in _ENDS:
+            text = text.removesuffix(one).rstrip()
+    return text
 
 
 def _add(turns: list[Turn], role: str, words: str) -> None:

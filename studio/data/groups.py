@@ -16,7 +16,7 @@ from typing import Any
 import numpy
 
 from studio.data import shapes
-from studio.data.mapping import as_written
+from studio.data.expressions import as_written
 from studio.data.records import Row
 
 UNKNOWN = "unknown"
@@ -27,8 +27,11 @@ _COLUMNS_KEPT = 1000
 _PATHS_KEPT = 200
 _PATH_DEPTH = 3
 _SAMPLE_CHARACTERS = 120
-_KINDS = {str: "text", int: "number", float: "number", bool: "yes or no", list: "list",
-          dict: "object", type(None): "empty"}
+_LAYOUTS_LOOKED_INTO = 20
+_KINDS: dict[type, str] = {
+    str: "text", int: "number", float: "number", bool: "yes or no", list: "list", dict: "object",
+    type(None): "empty",
+}
 
 
 @dataclass
@@ -48,7 +51,8 @@ class Group:
 @dataclass
 class Column:
     """`kinds` counts rows by what they hold ("text", "number", "yes or no", "list", "object",
-    "empty"); `sample` is the first value that is not empty, shortened."""
+    "turns", "dialogue", "empty"), rows whose columns have the same types by the first of them;
+    `sample` is the first value that is not empty, shortened."""
 
     kinds: dict[str, int] = field(default_factory=dict)
     sample: str = ""
@@ -163,8 +167,10 @@ def groups_of(rows: Sequence[Row], places: Sequence[str]) -> Groups:
         samples.setdefault(layout, row)
     for group in matches.values():
         counted.groups.setdefault(_key(group), Group(group.format, group.columns)).add(group)
-    for layout, count in layouts.items():
+    for number, (layout, count) in enumerate(layouts.items()):
         _add_layout(counted, samples[layout], count)
+        if number < _LAYOUTS_LOOKED_INTO:
+            _add_paths(counted, samples[layout])
     return counted
 
 
@@ -174,9 +180,13 @@ def _key(group: Group) -> tuple[str, ...]:
 
 def _add_layout(counted: Groups, row: Row, count: int) -> None:
     """Columns of `count` rows that hold the same kinds, told by one of them."""
-    seen = {name: Column({_KINDS.get(type(value), "text"): count}, _sample(value))
-            for name, value in row.items()}
-    _merge_columns(counted.columns, seen, _COLUMNS_KEPT)
+    for name, value in row.items():
+        known = counted.columns.get(name)
+        new = Column({_kind(value): count}, "" if known and known.sample else _sample(value))
+        _merge_columns(counted.columns, {name: new}, _COLUMNS_KEPT)
+
+
+def _add_paths(counted: Groups, row: Row) -> None:
     inside: dict[str, Column] = {}
     for name, value in row.items():
         _walk(name, value, inside, _PATH_DEPTH)
@@ -202,9 +212,17 @@ def _walk(path: str, value: Any, found: dict[str, Column], depth: int) -> None:
         if len(found) >= _PATHS_KEPT:
             return
         below = f"{path}.{step}"
-        found[below] = Column({_KINDS.get(type(item), "text"): 1}, _sample(item))
+        found[below] = Column({_kind(item): 1}, _sample(item))
         if depth > 1:
             _walk(below, item, found, depth - 1)
+
+
+def _kind(value: Any) -> str:
+    if shapes.turn_kind(value) is not None:
+        return "turns"
+    if isinstance(value, str) and shapes.style_of(value) is not None:
+        return "dialogue"
+    return _KINDS.get(type(value), "text")
 
 
 def _sample(value: Any) -> str:

@@ -1,105 +1,134 @@
-"""What a recipe's `data.columns` may say: a column, a path into one, or a text with {columns}.
+"""What a person needs to say which column plays which part: parts, columns, and a first guess.
 
-    "question"                           the column of that name, whatever it is called
-    "meta.question", "turns.0.text"      what lies inside a column of objects or lists
-    "{question}\\n\\n{context?}"           a text made of several; ? where one may be absent
-
-Only reads values; what becomes of them is `convert.py`'s matter.
+Plain values for a form. What an entry may look like is in `expressions.py`; whether it fits the
+source is checked by `choose_format` in `detect.py`, which names near columns.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
+from dataclasses import dataclass
 
-import orjson
-
-from studio.data.records import Row
-
-Getter = Callable[[Row], Any]
-_PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+from studio.data import shapes
+from studio.data.detect import detect
+from studio.data.groups import Column, Groups
 
 
-@lru_cache(maxsize=1024)
-def getter(expression: str) -> Getter:
-    """A function from a row to the value that `expression` names, None where it is absent."""
-    if _PLACEHOLDER.search(expression):
-        return _Filled(expression)
-    if "." in expression:
-        return _Path(expression)
-    return _Column(expression)
+@dataclass(frozen=True)
+class Part:
+    """One part of a format. `usual` are the column names that are found without help."""
+
+    role: str
+    label: str
+    help: str
+    needed: bool
+    usual: tuple[str, ...]
 
 
-def columns_in(expression: str) -> list[str]:
-    """The columns or paths that an expression reads."""
-    inside = [name.removesuffix("?") for name in _PLACEHOLDER.findall(expression)]
-    return inside or [expression]
+@dataclass(frozen=True)
+class Choice:
+    """A column, or a place inside one, that may play a part. `expression` is what
+    `data.columns` says for it; `sample` is its first value, shortened."""
+
+    expression: str
+    kind: str
+    sample: str
+    filled: int
 
 
-class _Column:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(self, row: Row) -> Any:
-        return row.get(self.name)
-
-
-class _Path:
-    """A column whose name holds the dot goes before what lies inside another."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.steps = path.split(".")
-
-    def __call__(self, row: Row) -> Any:
-        if self.path in row:
-            return row[self.path]
-        value: Any = row
-        for step in self.steps:
-            value = _inside(value, step)
-        return value
+_WORDS = {
+    "prompt": ("Prompt", "What the model is asked: a text, or a list of turns."),
+    "completion": ("Answer", "What it should answer: a text, a number, or a list of turns."),
+    "instruction": ("Instruction", "What the model is asked to do."),
+    "input": ("Input", "What the instruction is about; it is written below it."),
+    "output": ("Answer", "What it should answer."),
+    "messages": ("Turns", "A list of turns with role and content, or JSON text of one."),
+    "conversations": ("Turns", "A list of turns with from and value, or JSON text of one."),
+    "system": ("System", "Who the model is and how it behaves, before the first question."),
+    "tools": ("Tools", "A list of the functions that the assistant may call, as JSON schemas."),
+    "history": ("History", "Earlier questions and answers: [[question, answer], ...]."),
+    "text": ("Text", "The whole text."),
+    "chosen": ("Better answer", "A text, or turns that may hold the prompt too."),
+    "rejected": ("Worse answer", "In the same form as the better one."),
+    "label": ("Good or bad", "true, yes or 1 for a good answer; false, no or 0 for a bad one."),
+}
+EXPRESSION_HELP = (
+    "A column; a place inside one, such as meta.question or turns.0.text; or a text with columns "
+    "in braces, such as {question} {context?}, where ? marks one that may be absent."
+)
 
 
-def _inside(value: Any, step: str) -> Any:
-    if isinstance(value, dict):
-        return value.get(step)
-    if isinstance(value, list) and step.lstrip("-").isdecimal():
-        at = int(step)
-        return value[at] if -len(value) <= at < len(value) else None
-    return None
+def parts_of(format: str) -> tuple[Part, ...]:
+    """The parts of a format, needed ones first. Raises KeyError for a name that is none."""
+    shape = shapes.BY_NAME[format]
+    return tuple(
+        Part(role, *_WORDS[role], role in shape.needed, names)
+        for role, names in {**shape.needed, **shape.optional}.items())
 
 
-class _Filled:
-    """Absent where a column that it needs is; an exact column of that odd name goes first."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.parts = _PLACEHOLDER.split(text)
-        self.getters = [(getter(name.removesuffix("?")), name.endswith("?"))
-                        for name in self.parts[1::2]]
-
-    def __call__(self, row: Row) -> Any:
-        if self.text in row:
-            return row[self.text]
-        filled = list(self.parts)
-        for at, (get, may_lack) in enumerate(self.getters):
-            value = get(row)
-            if value is None and not may_lack:
-                return None
-            filled[2 * at + 1] = as_written(value)
-        return "".join(filled)
+def choices_of(groups: Groups) -> tuple[Choice, ...]:
+    """Every column, then every place inside one that was seen, in order of appearance."""
+    return tuple(Choice(name, column.kind, column.sample, column.filled)
+                 for found in (groups.columns, groups.paths) for name, column in found.items())
 
 
-def as_written(value: Any) -> str:
-    """A value inside a text: lists of texts one a line, other lists and objects as JSON."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return "\n".join(value)
-    if isinstance(value, (bool, list, dict)):
-        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-    return str(value)
+# In the languages in which hobbyists most often name their columns.
+_LOOKS_LIKE = {
+    "prompt": ("question", "prompt", "instruction", "query", "input", "request", "ask", "source",
+               "frage", "aufgabe", "eingabe", "pregunta", "demande", "вопрос", "问题", "質問"),
+    "completion": ("answer", "response", "completion", "output", "reply", "solution", "target",
+                   "summary", "translation", "antwort", "ausgabe", "respuesta", "réponse",
+                   "reponse", "ответ", "回答", "答案"),
+    "chosen": ("chosen", "better", "prefer", "winner", "accepted"),
+    "rejected": ("reject", "worse", "loser"),
+    "system": ("system",),
+}
+_NO_CONTENT = ("id", "uuid", "url", "link", "date", "time", "lang", "language", "category",
+               "license", "author", "split", "index")
+
+
+def suggest(groups: Groups) -> dict[str, str]:
+    """A first guess at `data.columns`: the detected columns, or those whose names or contents
+    come near a format. Empty where nothing does."""
+    found = detect(groups, "")
+    if found.format is not None:
+        return found.columns
+    fields = {**groups.columns, **groups.paths}
+    turns = next((name for name, column in fields.items() if column.kind == "turns"), None)
+    if turns is not None:
+        return {"messages": turns}
+    texts = [name for name, column in fields.items() if _may_be_text(name, column)]
+    guess = _by_name(texts)
+    if "chosen" in guess and "rejected" in guess:
+        return _only(guess, "prompt", "chosen", "rejected", "system")
+    return _pair(texts, guess)
+
+
+def _pair(texts: list[str], guess: dict[str, str]) -> dict[str, str]:
+    """A question and its answer; by order where the names say nothing."""
+    pair = _only(guess, "prompt", "completion", "system")
+    free = [name for name in texts if name not in pair.values()]
+    if len(texts) == 1:
+        return {"text": texts[0]}
+    for role in ("prompt", "completion"):
+        if role not in pair and free:
+            pair[role] = free.pop(0)
+    return pair if "completion" in pair else {}
+
+
+def _only(guess: dict[str, str], *roles: str) -> dict[str, str]:
+    return {role: guess[role] for role in roles if role in guess}
+
+
+def _may_be_text(name: str, column: Column) -> bool:
+    last = name.rsplit(".", 1)[-1].lower().replace("-", "_").split("_")
+    return column.kind in ("text", "dialogue") and not set(last) & set(_NO_CONTENT)
+
+
+def _by_name(names: list[str]) -> dict[str, str]:
+    guess: dict[str, str] = {}
+    for role, words in _LOOKS_LIKE.items():
+        free = [name for name in names if name not in guess.values()]
+        found = next((name for word in words for name in free if word in name.lower()), None)
+        if found is not None:
+            guess[role] = found
+    return guess

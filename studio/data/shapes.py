@@ -14,7 +14,7 @@ from typing import Any
 from studio.data.dialogue import style_of
 from studio.data.records import Row
 from studio.data.tools import may_be_tools
-from studio.data.turns import turn_kind
+from studio.data.turn_lists import turn_kind
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,10 @@ class Match:
 
 _SYSTEM = {"system": ("system", "system_prompt", "system_message")}
 _TOOLS = {"tools": ("tools", "functions")}
-_PROMPTS = ("prompt", "question", "query", "input", "instruction", "problem")
+_INPUT = {"input": ("input", "context")}
+_PROMPTS = ("prompt", "question", "query", "instruction", "input", "problem", "user", "human")
 _COMPLETIONS = ("completion", "response", "answer", "output", "solution", "target", "reply",
-                "answers")
+                "answers", "assistant")
 _TURNS = ("messages", "conversations", "conversation", "chat", "dialog", "dialogue", "turns")
 _TEXTS = ("text", "content", "document")
 
@@ -52,24 +53,24 @@ SHAPES = (
     Shape("preference", "chosen and rejected answers", {
         "chosen": ("chosen", "chosen_response", "preferred_output", "response_j"),
         "rejected": ("rejected", "rejected_response", "non_preferred_output", "response_k"),
-    }, {"prompt": (*_PROMPTS, "conversations", "conversation"), **_SYSTEM, **_TOOLS}),
+    }, {"prompt": (*_PROMPTS, "conversations", "conversation"), **_INPUT, **_SYSTEM, **_TOOLS}),
     Shape("kto", "an answer and a label that says whether it is good", {
         "completion": (*_COMPLETIONS, *_TURNS), "label": ("label", "kto_tag")},
-        {"prompt": _PROMPTS, **_SYSTEM, **_TOOLS}),
-    Shape("messages", "a list of turns with role and content", {"messages": _TURNS},
+        {"prompt": _PROMPTS, **_INPUT, **_SYSTEM, **_TOOLS}),
+    Shape("messages", "a list of turns", {"messages": _TURNS},
           {**_SYSTEM, **_TOOLS}),
     Shape("sharegpt", "a list of turns with from and value",
           {"conversations": ("conversations", "conversation", *_TURNS)}, {**_SYSTEM, **_TOOLS}),
     Shape("alpaca", "instruction, perhaps an input, and output",
-          {"instruction": ("instruction",), "output": ("output", "response", "answer")},
-          {"input": ("input", "context"), **_SYSTEM}),
+          {"instruction": ("instruction",), "output": ("output", *_COMPLETIONS)},
+          {**_INPUT, **_SYSTEM, "history": ("history",)}),
     Shape("prompt_completion", "a prompt and its completion",
           {"prompt": _PROMPTS, "completion": _COMPLETIONS}, {**_SYSTEM, **_TOOLS}),
     Shape("dialogue", "a conversation written as one text with marks such as ### Human:",
           {"text": (*_TEXTS, *_TURNS)}, _SYSTEM),
     Shape("text", "plain text", {"text": _TEXTS}, {}),
     Shape("prompts", "prompts without answers", {"prompt": (*_PROMPTS, *_TURNS)},
-          {**_SYSTEM, **_TOOLS}),
+          {**_INPUT, **_SYSTEM, **_TOOLS}),
 )
 """In the order in which they are tried: a row belongs to the first that it fills."""
 
@@ -99,6 +100,8 @@ def columns_for(shape: Shape, names: dict[str, str]) -> dict[str, str] | None:
             columns[role] = found
         elif role in shape.needed:
             return None
+    if "prompt" in shape.roles and columns.get("prompt") != names.get("instruction"):
+        columns.pop("input", None)  # only an instruction has an input
     return columns
 
 
@@ -161,17 +164,18 @@ def _names_fit(shape: Shape, columns: dict[str, str], names: dict[str, str]) -> 
     if shape.format == "alpaca":
         # Instruction and response alone are a prompt and its completion.
         return "input" in columns or names.get("output") == columns["output"]
-    if shape.format == "text":
-        return not is_tree_of_messages(names)
+    if shape.format in ("text", "prompts") and is_tree_of_messages(names):
+        return False
     if shape.format == "prompts":
         return columns["prompt"] not in {names.get(name) for name in _TURNS}
     return True
 
 
 def is_tree_of_messages(names: Mapping[str, str] | list[str]) -> bool:
-    """One message a row, each naming the one it answers, as Open Assistant publishes them: no row
-    holds a conversation."""
-    return {"parent_id", "role", "text"} <= set(names)
+    """One message a row, each naming the one it answers, or one tree of them, as Open Assistant
+    publishes them: no row holds a conversation."""
+    return {"message_id", "role", "text"} <= set(names) or \
+        {"message_tree_id", "prompt"} <= set(names)
 
 
 def _fits_kto(row: Row, columns: dict[str, str]) -> bool:
@@ -183,7 +187,10 @@ def _fits_kto(row: Row, columns: dict[str, str]) -> bool:
 
 
 def _fits_messages(row: Row, columns: dict[str, str]) -> bool:
-    return turn_kind(row[columns["messages"]]) == "messages"
+    value = row[columns["messages"]]
+    if isinstance(value, list) and len(value) > 1 and isinstance(value[0], str):
+        return True  # texts that alternate
+    return turn_kind(value) == "messages"
 
 
 def _fits_sharegpt(row: Row, columns: dict[str, str]) -> bool:

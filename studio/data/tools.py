@@ -6,12 +6,14 @@ check a tool's schema or a call's arguments against it.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
 
 from studio.data.samples import RowFault
 
+DEEPEST_NESTING = 100
 Tool = dict[str, Any]
 Call = dict[str, Any]
 
@@ -94,6 +96,7 @@ def _arguments(value: Any, number: int) -> dict[str, Any]:
     if isinstance(value, str):
         value = _parsed(value, f"the arguments of the tool call in turn {number}") \
             if value.strip() else None
+        require_shallow(value)
     elif isinstance(value, dict):
         value = without_nulls(value)
     if value is None:
@@ -104,13 +107,32 @@ def _arguments(value: Any, number: int) -> dict[str, Any]:
                'Write them as {"name": value, ...}.')
 
 
-def without_nulls(value: Any) -> Any:
+def without_nulls(value: Any, depth: int = 0) -> Any:
     """Tables give every object the keys of all others, filled with null; those are taken out."""
+    if depth > DEEPEST_NESTING:
+        raise _bad("a tool or a call of one is nested too deep.", "Flatten or remove it.")
     if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+        return {key: without_nulls(item, depth + 1)
+                for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [without_nulls(item) for item in value]
+        return [without_nulls(item, depth + 1) for item in value]
     return value
+
+
+def require_shallow(value: Any) -> None:
+    """Raises RowFault where a template could not write `value`, which JSON text hid until now."""
+    without_nulls(value)
+
+
+def as_json(value: Any) -> str:
+    """`value` as JSON in one line, as it was read from JSON."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # a whole number beyond 64 bits, half a character, or deep nesting
+        try:
+            return json.dumps(value, ensure_ascii=False, default=str)
+        except RecursionError as error:
+            raise _bad("a value is nested too deep to be written.", "Flatten it.") from error
 
 
 def _parsed(text: str, what: str) -> Any:

@@ -1,19 +1,16 @@
-"""Lists of turns, however they are spelled, as the one list that chat templates take.
+"""Turns, however they are spelled, as the one list that chat templates take.
 
-Knows the names of roles, texts in blocks, tool calls, and lists written as JSON text; checks what
-every template takes for granted. Which column holds the turns is `shapes.py`'s matter.
+Knows the names of roles, texts in blocks, and tool calls; checks what every template takes for
+granted. Finding the list in a value is in `turn_lists.py`.
 """
 
 from __future__ import annotations
 
-import ast
 from itertools import pairwise
 from typing import Any
 
-import orjson
-
 from studio.data.samples import RowFault, Turn
-from studio.data.tools import read_calls
+from studio.data.tools import as_json, read_calls
 
 _CALL = "call"
 ROLES = {
@@ -30,64 +27,6 @@ call of the assistant's."""
 
 _KEPT = ("reasoning_content", "thinking")
 """What the assistant thought, under the keys that chat templates look at."""
-_LONGEST_LITERAL = 200_000
-
-
-def turn_kind(value: Any) -> str | None:
-    """"messages" (role, content), "sharegpt" (from, value), or None: not a list of turns."""
-    entries = turn_list(value)
-    if not entries or not isinstance(entries[0], dict):
-        return None
-    if "role" in entries[0]:
-        return "messages"
-    return "sharegpt" if "from" in entries[0] else None
-
-
-def turn_list(value: Any) -> list[Any] | None:
-    """The entries of a list of turns: of a list, JSON text, one turn, {"messages": [...]}, or
-    {"role": [...], "content": [...]}; None where `value` is none of them."""
-    if isinstance(value, list):
-        return value
-    if isinstance(value, str):
-        return _written_list(value)
-    if not isinstance(value, dict):
-        return None
-    inner = value.get("messages")
-    if isinstance(inner, list):
-        return inner
-    name = value.get("role", value.get("from"))
-    if isinstance(name, str):
-        return [value]
-    return _transposed(value) if isinstance(name, list) else None
-
-
-def _written_list(text: str) -> list[Any] | None:
-    """A list in a table's cell: JSON, or what Python prints, as pandas writes it."""
-    text = text.strip()
-    if not text.startswith("[") or not text[1:].lstrip().startswith("{"):
-        return None
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        value = _literal(text)
-    return value if isinstance(value, list) else None
-
-
-def _literal(text: str) -> Any:
-    if len(text) > _LONGEST_LITERAL:
-        return None
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return None
-
-
-def _transposed(value: dict[str, Any]) -> list[Any] | None:
-    """A list for each key instead of an object for each turn."""
-    lists = {key: items for key, items in value.items() if isinstance(items, list)}
-    if len({len(items) for items in lists.values()}) != 1:
-        return None
-    return [dict(zip(lists, items, strict=True)) for items in zip(*lists.values(), strict=True)]
 
 
 def read_turns(entries: list[Any]) -> list[Turn]:
@@ -220,7 +159,7 @@ def _complete_result(turn: Turn, entry: dict[str, Any], number: int) -> None:
         is_blocks = isinstance(content, list) and content and \
             all(_block_text(block) is not None for block in content)
         turn["content"] = _text(content, number) if is_blocks or content is None \
-            else orjson.dumps(content).decode()
+            else as_json(content)
     for key in ("name", "tool_call_id"):
         if isinstance(entry.get(key), str):
             turn[key] = entry[key]
