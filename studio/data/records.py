@@ -93,9 +93,17 @@ def has_broken_text(value: Any) -> bool:
     No tokenizer takes such a text, and nobody wants to teach it.
     """
     if isinstance(value, str):
-        return not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value)
+        return not value.isascii() and _holds_surrogate(value)
     if isinstance(value, dict):
         return any(has_broken_text(key) or has_broken_text(item) for key, item in value.items())
     if isinstance(value, list):
         return any(has_broken_text(item) for item in value)
+    return False
+
+
+def _holds_surrogate(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
     return False

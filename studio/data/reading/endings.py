@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from studio.data.reading.arrow_files import arrow_blocks, parquet_blocks
 from studio.data.reading.blocks import Block
+from studio.data.reading.csv_files import csv_blocks
+from studio.data.reading.json_files import is_list, json_blocks
 from studio.data.reading.jsonl import jsonl_blocks
-from studio.data.reading.opened import COMPRESSED, DataFile, open_bytes
+from studio.data.reading.opened import COMPRESSED, DataFile, Opened, open_bytes
+from studio.data.reading.text_files import text_blocks
 from studio.errors import DataError
 
 LINES = (".jsonl", ".ndjson")
 TEXTS = (".txt", ".md")
-READABLE = LINES
+ARROWS = (".arrow", ".feather")
+READABLE = (*LINES, ".json", ".csv", ".tsv", ".parquet", *ARROWS, *TEXTS)
 
 
 def ending_of(path: Path) -> str:
@@ -43,5 +48,24 @@ def require_readable(path: Path) -> None:
 
 def file_blocks(file: DataFile, split: str) -> Iterator[Block]:
     """The records of one file. Raises DataError and OSError."""
-    with open_bytes(file) as opened:
+    ending = ending_of(file.path)
+    if file.path.stat().st_size == 0:
+        return
+    if ending == ".parquet":
+        yield from parquet_blocks(file)
+    elif ending in ARROWS:
+        yield from arrow_blocks(file)
+    else:
+        with open_bytes(file) as opened:
+            yield from _text_blocks(opened, ending, split)
+
+
+def _text_blocks(opened: Opened, ending: str, split: str) -> Iterator[Block]:
+    if ending == ".json" or (ending in LINES and is_list(opened.peek())):
+        yield from json_blocks(opened, split)
+    elif ending in LINES:
         yield from jsonl_blocks(opened)
+    elif ending in TEXTS:
+        yield from text_blocks(opened)
+    else:
+        yield from csv_blocks(opened, is_tabs=ending == ".tsv")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from studio.data.reading.blocks import BLOCK_BYTES
 from studio.errors import DataError
 
 COMPRESSED = (".gz", ".zst")
@@ -83,15 +84,19 @@ class Opened(io.RawIOBase):
             self._ahead = self._text(_HEAD_BYTES)
         return self._ahead
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = BLOCK_BYTES) -> bytes:
         """At most about `size` bytes (more after UTF-16, which grows); b"" at the end."""
         if self._ahead:
-            data, self._ahead = self._ahead, b""
+            data, self._ahead = self._ahead[:size], self._ahead[size:]
             return data
         return self._text(size)
 
+    def lines(self, newline: str | None) -> io.TextIOWrapper:
+        """The rest as text, undecodable bytes as lone surrogates; `newline` as in open()."""
+        return io.TextIOWrapper(io.BufferedReader(self, _HEAD_BYTES), "utf-8", "surrogateescape",
+                                newline=newline)
+
     def readinto(self, buffer: Any) -> int:
-        """For TextIOWrapper, which asks so."""
         data = self.read(len(buffer))
         if len(data) > len(buffer):
             data, self._ahead = data[:len(buffer)], data[len(buffer):] + self._ahead

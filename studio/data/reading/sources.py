@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +17,11 @@ from studio.data.reading.allowed import starter_folder
 from studio.data.reading.blocks import Block, Rows
 from studio.data.reading.endings import is_readable
 from studio.data.reading.files import kind_of, local_files
+from studio.data.reading.hub import hub_part, is_hub_spec
 from studio.errors import DataError
 from studio.progress import ShouldStop, never
 from studio.recipe.fields import STARTER, Data
 from studio.settings import Settings
-
-_HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+|[A-Za-z0-9][\w-]*)(:[\w.-]+)?")
 
 
 class Content(Protocol):
@@ -112,14 +110,14 @@ def _content(
     path = starter_files()[0] if spec == STARTER else _path(spec)
     if spec == STARTER or _is_path(spec, path):
         return path.name or spec, local_files(path, settings, split)
-    raise DataError(f"{spec!r} is no file on this PC.", "Check the path.")
+    return spec, hub_part(spec, split, config, revision, settings)
 
 
 def _is_path(spec: str, path: Path) -> bool:
     """Hub ids look like relative paths; what exists or ends like a data file is a path."""
     if is_readable(path) or kind_of(path) != "missing":
         return True
-    return _HUB_ID.fullmatch(spec) is None
+    return not is_hub_spec(spec)
 
 
 def _path(spec: str) -> Path:
