@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from studio.errors import DiskError
 
@@ -44,6 +44,23 @@ def write_text_safely(path: Path, text: str) -> None:
 def write_json_safely(path: Path, value: Any) -> None:
     """Replace `path` with `value` as indented JSON, whole or not at all."""
     write_text_safely(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def file_written_whole(final: Path) -> Iterator[BinaryIO]:
+    """Gives a file to write bytes to; it becomes `final` if the block ends well.
+
+    An existing `final` is replaced. On an error nothing is left under either name.
+    """
+    beside = _beside(final)
+    try:
+        with beside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(final)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -119,7 +119,7 @@ def _facts(row: Row, sample: Sample | RowFault) -> tuple[int, int | None, int, i
     flags = _text_flags("\n".join(taught_texts(row, sample)))
     if isinstance(sample, RowFault):
         return content_hash(row, sample), None, int(flags | Flag.FAULT), 0
-    flags |= _sample_flags(sample)
+    flags |= sample_flags(sample)
     return content_hash(row, sample), _prompt_hash(sample), int(flags), len(turns_of(sample))
 
 
@@ -133,7 +133,8 @@ def _text_flags(text: str) -> Flag:
     return flags
 
 
-def _sample_flags(sample: Sample) -> Flag:
+def sample_flags(sample: Sample) -> Flag:
+    """What the kind of sample and its answers say, the texts themselves left out."""
     flags = Flag(0)
     if isinstance(sample, Preference) and sample.chosen == sample.rejected:
         flags |= Flag.IDENTICAL_PAIR
