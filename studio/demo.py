@@ -94,17 +94,16 @@ class Demo:
         self.report.files["starter model"] = str(found.path)
 
     def _inspect(self, recipe: Recipe) -> None:
-        from studio.data.report import inspect
+        from studio.data.lab.look import inspect
         from studio.models.loading import load_tokenizer
         from studio.models.source import find_model
 
         tokenizer = load_tokenizer(find_model(recipe.model.source, self.settings))
         self.progress(Step("Looking at the data"))
-        found = inspect(recipe.data.source, self.settings, tokenizer=tokenizer,
-                        data=recipe.data).as_json()
-        self.report.measured["data format"] = found["format"]
-        self.report.measured["data rows"] = found["rows"]
-        self.report.measured["data problems"] = len(found["problems"])
+        found = inspect(recipe.data, self.settings, tokenizer, recipe.training)
+        self.report.measured["data format"] = found.format
+        self.report.measured["data rows"] = found.rows
+        self.report.measured["data problems"] = found.problem_count
 
     def _estimate(self, recipe: Recipe) -> None:
         from studio.adapters.count import count_trainable
@@ -199,13 +198,13 @@ def peak_memory_bytes(run: Run) -> int:
 
 def held_out_questions(settings: Settings) -> tuple[list[list[Message]], list[str]]:
     """The starter's held-out prompts, and the answers expected, in the same order."""
-    from studio.data.conversations import to_messages
-    from studio.data.formats import detect
-    from studio.data.sources import read_records, starter_files
+    from studio.data.convert import to_sample
+    from studio.data.lab.look import open_whole
+    from studio.data.reading.sources import starter_files
+    from studio.data.samples import Conversation
+    from studio.recipe import Data
 
-    records = read_records(str(starter_files()[1]), settings)
-    detection = detect(records)
-    conversations = [to_messages(row, detection) for row in records.rows]
-    turns: list[list[Message]] = [list(turns) for turns in conversations
-                                  if not isinstance(turns, str)]
+    whole = open_whole(Data(source=str(starter_files()[1])), settings)
+    samples = [to_sample(row, whole.detections[0]) for row in whole.store.each()]
+    turns: list[list[Message]] = [one.turns for one in samples if isinstance(one, Conversation)]
     return [found[:-1] for found in turns], [found[-1]["content"] for found in turns]

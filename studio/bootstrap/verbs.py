@@ -10,7 +10,8 @@ SERVE, TEST = "serve", "test"
 VERBS = {
     SERVE: "open the studio in the browser (this is what no verb does)",
     "doctor": "look over this PC: GPU, driver, memory, disk, libraries",
-    "inspect": "read a data file: its format, rows, and problems",
+    "inspect": "look at training data: format, lengths, and every mistake in it",
+    "clean": "write a cleaned copy of training data",
     "params": "count what a recipe trains, without loading the model",
     "estimate": "how much memory a recipe needs, and whether it fits",
     "fit": "change a recipe as little as needed so that it fits here or on a card",

@@ -14,6 +14,8 @@ import typer
 
 from studio.cli import (
     bench,
+    cleaning,
+    data,
     demo,
     dryrun,
     estimate,
@@ -33,8 +35,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Fine-tune a language model with LoRA or QLoRA on this PC.",
 )
-for verbs in (serving.verbs, reports.verbs, estimate.verbs, fitting.verbs, dryrun.verbs,
-              training.verbs, talk.verbs, models.verbs, demo.verbs):
+for verbs in (serving.verbs, reports.verbs, data.verbs, cleaning.verbs, estimate.verbs,
+              fitting.verbs, dryrun.verbs, training.verbs, talk.verbs, models.verbs, demo.verbs):
     app.registered_commands += verbs.registered_commands
 app.add_typer(bench.bench, name="bench")
 

@@ -1,4 +1,4 @@
-"""The verbs that only look: doctor, inspect, params, runs."""
+"""The verbs that only look: doctor, params, runs."""
 
 from __future__ import annotations
 
@@ -72,36 +72,6 @@ def _show_disk(disk: dict[str, Any]) -> None:
                [(part["name"], readable_bytes(part["bytes"]), part["formula"], part["folder"])
                 for part in disk["parts"]])
     console.print(f"Together {readable_bytes(disk['total_bytes'])}.")
-
-
-@verbs.command()
-def inspect(
-    file: Annotated[str, typer.Argument(metavar="FILE",
-                                        help="A data file, a Hub id, or 'starter'.")],
-    home: Home = None, offline: Offline = False, as_json: AsJson = False,
-    split: Annotated[str, typer.Option("--split", help="Split of a Hub dataset.")] = "train",
-) -> None:
-    """Look at training data: format, rows, and every problem in it."""
-    settings = open_settings(home, offline)
-
-    def work() -> dict[str, Any]:
-        from studio.data.report import inspect as look
-        from studio.recipe import Data
-
-        return look(file, settings, data=Data(split=split)).as_json()
-
-    report(as_json, work, _show_inspection)
-
-
-def _show_inspection(found: dict[str, Any]) -> None:
-    console.print(f"Format: {found['format'] or 'not recognised'}   Rows: {found['rows']}")
-    if found.get("why"):
-        console.print(show.escape(found["why"]))
-    if found["problems"]:
-        show.table("Problems", ("Where", "What", "What to do"),
-                   [(p["where"], p["what"], p["hint"]) for p in found["problems"]])
-    else:
-        console.print("No problems found.")
 
 
 @verbs.command()

@@ -1,24 +1,28 @@
 """Everything between a recipe's `data` and the trainer: the only way in.
 
-Reads, recognises, renders, splits, and hands over token ids and labels, which TRL's trainer and
-collator take as they are. Does not pack or pad; the trainer does.
+Takes the tokens that the data lab keeps, or makes them, and writes the two parts of the split as
+token ids and labels, which TRL's trainer and collator take as they are. Does not pack or pad; the
+trainer does.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy
+import xxhash
 
 from studio.data.detection import Detection
-from studio.data.examples import render_all
-from studio.data.formats import choose_format
+from studio.data.example import labels_of
+from studio.data.lab.look import open_whole
+from studio.data.lab.report import Statistics
+from studio.data.lab.scan import require_rows
+from studio.data.lab.statistics import statistics_of
+from studio.data.lab.whole import Whole
 from studio.data.records import Problem
-from studio.data.render import Example
-from studio.data.sources import read_records
-from studio.data.statistics import Statistics, duplicate_indices, statistics_of
-from studio.data.templates import template_for
+from studio.data.split import Split, split_of
 from studio.errors import DataError, Stopped
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.recipe import Recipe
@@ -28,24 +32,28 @@ if TYPE_CHECKING:
     import datasets
     from transformers import PreTrainedTokenizerBase
 
-_TEACHABLE = ("alpaca", "messages", "sharegpt", "prompt_completion", "text")
+_TEACHABLE = ("alpaca", "messages", "sharegpt", "dialogue", "prompt_completion", "text")
 _PROBLEMS_IN_MESSAGE = 3
+_SKIPPED_KEPT = 1000
 
 
 @dataclass
 class Prepared:
     """`train` and `eval` have the columns input_ids and labels (-100: no loss), int32 lists.
 
-    `skipped` has one Problem per record that is not taught. `chat_template` is the one that
-    was rendered with; save it with the adapter so that chat renders the same.
+    `skipped` has one Problem per record that is not taught, at most a thousand, `skipped_count`
+    counts all. `chat_template` is the one that was rendered with; save it with the adapter so
+    that chat renders the same.
     """
 
     train: datasets.Dataset
     eval: datasets.Dataset | None
     skipped: list[Problem]
+    skipped_count: int
     statistics: Statistics
     detection: Detection
     chat_template: str
+    fingerprint: str
 
 
 def prepare(
@@ -56,56 +64,105 @@ def prepare(
 
     Raises DataError where nothing can be taught, naming the first problems, and Stopped.
     """
-    data = recipe.data
-    records = read_records(data.source, settings, split=data.split, progress=progress, stop=stop)
-    detection = choose_format(records, data)
-    _require_teachable(detection, recipe.training.method)
-    skipped = list(records.problems)
-    examples: list[Example] = []
-    for rendered in render_all(records, detection, tokenizer, data, progress=progress, stop=stop):
-        if rendered.example is not None:
-            examples.append(rendered.example)
-        elif rendered.problem is not None:
-            skipped.append(rendered.problem)
-    if not examples:
-        raise DataError(f"None of the {records.total_rows} records of {records.name} can be "
-                        f"taught: {_first(skipped)}", "Correct the records or choose other data.")
+    whole = open_whole(recipe.data, settings, tokenizer, progress=progress, stop=stop)
+    require_rows(whole.store, recipe.data.source)
+    for detection in whole.detections:
+        _require_teachable(detection, recipe.training.method)
+    skipped, count = _skipped(whole)
+    if not whole.teachable.any():
+        total = sum(source.total for source in whole.sources)
+        raise DataError(f"None of the {total} records of {recipe.data.source} can be taught: "
+                        f"{_first(skipped)}", "Correct the records or choose other data.")
     if stop():
         raise Stopped("Preparing the data was stopped.")
     progress(Step("Splitting", 0, None))
-    train, held_out = split(examples, data.eval_fraction, data.seed)
+    parts = split_of(whole)
+    if not len(parts.train):
+        raise DataError("No record is left to train on: all that can be taught are held out "
+                        f"({parts.how}).", "Hold out less, or choose other data.")
+    train, held_out = _datasets(whole, parts, stop)
+    assert whole.encoder is not None
     return Prepared(
-        train=to_dataset(train), eval=to_dataset(held_out) if held_out else None,
-        skipped=skipped, detection=detection, chat_template=template_for(tokenizer, data),
-        statistics=statistics_of(
-            examples, duplicates=len(duplicate_indices(records.rows)),
-            without_answer=len(records.rows) - len(examples),
-        ),
+        train=train, eval=held_out, skipped=skipped, skipped_count=count,
+        statistics=statistics_of(whole), detection=whole.detections[0],
+        chat_template=whole.encoder.template, fingerprint=whole.store.facts.fingerprint,
     )
 
 
-def split(
-    examples: Sequence[Example], eval_fraction: float, seed: int
-) -> tuple[list[Example], list[Example]]:
-    """(training, held-out), shuffled by `seed`. At least one example is left to train on."""
-    order = list(range(len(examples)))
-    random.Random(seed).shuffle(order)
-    held_out = min(len(order) - 1, round(len(order) * eval_fraction))
-    if eval_fraction and len(order) > 1:
-        held_out = max(1, held_out)
-    return [examples[i] for i in order[held_out:]], [examples[i] for i in order[:held_out]]
+def _datasets(whole: Whole, parts: Split, stop: ShouldStop) -> tuple[Any, Any]:
+    train = _dataset(whole, parts.train, stop)
+    return train, _dataset(whole, parts.held_out, stop) if len(parts.held_out) else None
 
 
-def to_dataset(examples: Sequence[Example]) -> datasets.Dataset:
-    """The two columns that the trainer reads."""
+def _dataset(whole: Whole, rows: numpy.ndarray, stop: ShouldStop) -> datasets.Dataset:
+    """The rows' tokens, cut and labelled, in a file that the trainer reads as it goes."""
     import datasets
 
-    ids = datasets.List(datasets.Value("int32"))
-    return datasets.Dataset.from_dict(
-        {"input_ids": [example.input_ids for example in examples],
-         "labels": [example.labels for example in examples]},
-        features=datasets.Features({"input_ids": ids, "labels": ids}),
-    )
+    assert whole.tokens is not None
+    key = xxhash.xxh3_64_hexdigest(rows.tobytes() + str(whole.data.max_length).encode())
+    path = Path(whole.tokens.place(0).path).parent / f"part-{key}.arrow"
+    if not path.is_file():
+        beside = path.with_suffix(".partial")
+        _write(whole, rows, beside, stop)
+        beside.replace(path)
+    return datasets.Dataset.from_file(str(path))
+
+
+def _write(whole: Whole, rows: numpy.ndarray, path: Path, stop: ShouldStop) -> None:
+    import pyarrow
+
+    assert whole.tokens is not None
+    schema = pyarrow.schema([(name, pyarrow.list_(pyarrow.int32()))
+                             for name in ("input_ids", "labels")])
+    times = numpy.bincount(rows, minlength=len(whole.store))
+    with pyarrow.ipc.new_stream(str(path), schema) as writer:
+        for place in whole.tokens.places():
+            if stop():
+                raise Stopped("Preparing the data was stopped.")
+            wanted = times[place.first_row:place.first_row + place.rows]
+            if wanted.any():
+                writer.write_batch(_batch(place.table(), wanted, whole.data.max_length, schema))
+
+
+def _batch(table: Any, times: numpy.ndarray, max_length: int, schema: Any) -> Any:
+    """The rows of one chunk as often as `times` says, cut and labelled."""
+    import pyarrow
+
+    ids, labels = [], []
+    for at in numpy.flatnonzero(times):
+        kept = table["ids"][at].as_py()[:max_length]
+        loss = table["loss"][at].as_py()
+        learned = labels_of(kept, list(zip(loss[::2], loss[1::2], strict=True)))
+        for _ in range(times[at]):
+            ids.append(kept)
+            labels.append(learned)
+    return pyarrow.RecordBatch.from_arrays(
+        [pyarrow.array(column, schema.field(0).type) for column in (ids, labels)], schema=schema)
+
+
+def _skipped(whole: Whole) -> tuple[list[Problem], int]:
+    """Why records are not taught: unreadable, faulty, or cut before the first learned token."""
+    problems = [p for p in whole.problems if p.kind != "note"]
+    faults = whole.faults.slice(0, _SKIPPED_KEPT).to_pylist()
+    problems += [Problem(one["what"], whole.store.place(one["row"]), one["hint"], one["kind"])
+                 for one in faults]
+    cut = numpy.flatnonzero(~whole.teachable & ~whole.faulty)
+    problems += [_nothing_to_learn(whole, int(row)) for row in cut[:_SKIPPED_KEPT]]
+    unread = sum(source.total - source.readable for source in whole.sources)
+    return problems[:_SKIPPED_KEPT], unread + int((~whole.teachable).sum())
+
+
+def _nothing_to_learn(whole: Whole, row: int) -> Problem:
+    assert whole.lengths is not None
+    length, first = int(whole.lengths.total[row]), int(whole.lengths.first_loss[row])
+    place = whole.store.place(row)
+    if first < length:
+        return Problem(
+            f"the answer begins after token {whole.data.max_length}, where the example is cut, so "
+            "there is nothing left to learn.", place,
+            f"Set data.max_length to {length} or more, or shorten the prompt.", "no_loss")
+    return Problem(f"there is nothing to learn: none of its {length} tokens would carry loss.",
+                   place, "Write a longer text or remove the record.", "no_loss")
 
 
 def _require_teachable(detection: Detection, method: str) -> None:

@@ -84,8 +84,9 @@ class Data(Part):
     """What the model is taught, and how it is turned into tokens."""
 
     source: str = setting(
-        STARTER, "Data", "'starter', a file or folder (JSONL, JSON, CSV, TSV, Parquet, Arrow, text; also "
-        ".gz or .zst), or a Hugging Face id.", min_length=1,
+        STARTER, "Data",
+        "'starter', a file or folder (JSONL, JSON, CSV, TSV, Parquet, Arrow, text; also .gz or "
+        ".zst), or a Hugging Face id.", min_length=1,
     )
     mix: dict[str, float] = setting(
         {}, "Mixed with", "Further sources, one a line, each with how often its rows are taken: "

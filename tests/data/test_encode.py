@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from studio.data.render import NO_LOSS, render
+from studio.data.encode import NO_LOSS
 from studio.data.templates import stop_token_ids, template_for
 from studio.errors import DataError
 from studio.recipe import Data
+from tests.data.rendered import render
 
 TURNS = [
     {"role": "system", "content": "Be brief."},

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from studio.data.examples import render_all
-from studio.data.formats import choose_format
 from studio.data.prepare import prepare
-from studio.data.sources import read_records
 from studio.errors import DataError, Stopped
 from studio.recipe import parse_recipe
 
@@ -16,32 +13,6 @@ ROWS = [{"prompt": f"question {n}", "completion": f"answer {n}"} for n in range(
 
 def recipe(source, **data):
     return parse_recipe({"data": {"source": source, **data}})
-
-
-@pytest.mark.parametrize("loss_on", ["responses", "all"])
-@pytest.mark.parametrize("template", ["auto", "chatml", "alpaca"])
-def test_the_trainers_batches_are_the_preview_token_by_token(
-    write, settings, tokenizer, loss_on, template
-):
-    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
-
-    chosen = recipe(write("a.jsonl", ROWS), loss_on=loss_on, template=template, eval_fraction=0,
-                    max_length=200)
-    prepared = prepare(chosen, tokenizer, settings)
-    records = read_records(chosen.data.source, settings)
-    detection = choose_format(records, chosen.data)
-    preview = {tuple(one.example.input_ids): one.example
-               for one in render_all(records, detection, tokenizer, chosen.data)}
-    collate = DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id)
-    batch = collate([prepared.train[index] for index in range(len(prepared.train))])
-    assert len(batch["input_ids"]) == len(ROWS)
-    for ids, labels, mask in zip(batch["input_ids"].tolist(), batch["labels"].tolist(),
-                                 batch["attention_mask"].tolist(), strict=True):
-        length = sum(mask)
-        shown = preview.pop(tuple(ids[:length]))
-        assert labels[:length] == shown.labels
-        assert set(labels[length:]) <= {-100}
-    assert not preview
 
 
 def test_trls_trainer_takes_the_dataset_as_it_is(write, settings, tokenizer, tiny_model, tmp_path):

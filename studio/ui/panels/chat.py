@@ -144,7 +144,7 @@ def starter_prompt() -> str:
     import json
     import random
 
-    from studio.data.sources import starter_files
+    from studio.data.reading.sources import starter_files
 
     lines = starter_files()[1].read_text(encoding="utf-8").splitlines()
     return str(json.loads(random.choice(lines))["messages"][0]["content"])
