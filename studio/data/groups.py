@@ -36,16 +36,11 @@ _KINDS: dict[type, str] = {
 
 @dataclass
 class Group:
-    """Rows of one format with the same columns. `places` are the first three."""
+    """Rows of one format with the same columns."""
 
     format: str
     columns: dict[str, str]
     rows: int = 0
-    places: list[str] = field(default_factory=list)
-
-    def add(self, other: Group) -> None:
-        self.rows += other.rows
-        self.places += other.places[: _PLACES_KEPT - len(self.places)]
 
 
 @dataclass
@@ -83,6 +78,7 @@ class Groups:
     """
 
     groups: dict[tuple[str, ...], Group] = field(default_factory=dict)
+    first_places: dict[str, list[str]] = field(default_factory=dict)
     columns: dict[str, Column] = field(default_factory=dict)
     paths: dict[str, Column] = field(default_factory=dict)
     codes: bytearray = field(default_factory=bytearray, repr=False)
@@ -90,8 +86,10 @@ class Groups:
     def merge(self, other: Groups) -> Groups:
         """Add the rows of `other`, which were read behind these. Changes and returns this one."""
         for key, group in other.groups.items():
-            known = self.groups.setdefault(key, Group(group.format, group.columns))
-            known.add(group)
+            self.groups.setdefault(key, Group(group.format, group.columns)).rows += group.rows
+        for format, places in other.first_places.items():
+            known = self.first_places.setdefault(format, [])
+            known += places[: _PLACES_KEPT - len(known)]
         _merge_columns(self.columns, other.columns, _COLUMNS_KEPT)
         _merge_columns(self.paths, other.paths, _PATHS_KEPT)
         self.codes += other.codes
@@ -115,8 +113,7 @@ class Groups:
 
     def places(self, format: str) -> list[str]:
         """Where the first rows of `format` stand, at most three."""
-        found = [place for group in self.of(format) for place in group.places]
-        return found[:_PLACES_KEPT]
+        return self.first_places.get(format, [])
 
     def rows_of(self, format: str) -> numpy.ndarray:
         """The numbers of the rows of `format`, from 0 in reading order (uint32)."""
@@ -130,7 +127,8 @@ class Groups:
     def as_json(self) -> dict[str, Any]:
         """Plain values that `from_json` reads again."""
         return {
-            "groups": [[g.format, g.columns, g.rows, g.places] for g in self.groups.values()],
+            "groups": [[g.format, g.columns, g.rows] for g in self.groups.values()],
+            "first_places": self.first_places,
             "columns": [[name, c.kinds, c.sample] for name, c in self.columns.items()],
             "paths": [[name, c.kinds, c.sample] for name, c in self.paths.items()],
             "codes": base64.b85encode(zlib.compress(self.codes, 1)).decode(),
@@ -140,7 +138,7 @@ class Groups:
     def from_json(value: dict[str, Any]) -> Groups:
         groups = [Group(*one) for one in value["groups"]]
         return Groups(
-            {_key(group): group for group in groups},
+            {_key(group): group for group in groups}, value["first_places"],
             {name: Column(kinds, sample) for name, kinds, sample in value["columns"]},
             {name: Column(kinds, sample) for name, kinds, sample in value["paths"]},
             bytearray(zlib.decompress(base64.b85decode(value["codes"]))))
@@ -159,18 +157,20 @@ def groups_of(rows: Sequence[Row], places: Sequence[str]) -> Groups:
             group = matches[match] = Group(match.format, match.columns) if match \
                 else Group(UNKNOWN, {})
         group.rows += 1
-        if len(group.places) < _PLACES_KEPT:
-            group.places.append(place)
+        first = counted.first_places.setdefault(group.format, [])
+        if len(first) < _PLACES_KEPT:
+            first.append(place)
         counted.codes.append(_CODES[group.format])
         layout = (*row, *map(type, row.values()))
         layouts[layout] += 1
         samples.setdefault(layout, row)
     for group in matches.values():
-        counted.groups.setdefault(_key(group), Group(group.format, group.columns)).add(group)
+        same = counted.groups.setdefault(_key(group), Group(group.format, group.columns))
+        same.rows += group.rows
     for number, (layout, count) in enumerate(layouts.items()):
         _add_layout(counted, samples[layout], count)
         if number < _LAYOUTS_LOOKED_INTO:
-            _add_paths(counted, samples[layout])
+            _add_paths(counted, samples[layout], count)
     return counted
 
 
@@ -186,10 +186,12 @@ def _add_layout(counted: Groups, row: Row, count: int) -> None:
         _merge_columns(counted.columns, {name: new}, _COLUMNS_KEPT)
 
 
-def _add_paths(counted: Groups, row: Row) -> None:
+def _add_paths(counted: Groups, row: Row, count: int) -> None:
     inside: dict[str, Column] = {}
     for name, value in row.items():
         _walk(name, value, inside, _PATH_DEPTH)
+    for column in inside.values():
+        column.kinds = dict.fromkeys(column.kinds, count)
     _merge_columns(counted.paths, inside, _PATHS_KEPT)
 
 

@@ -97,15 +97,15 @@ def suggest(groups: Groups) -> dict[str, str]:
     if turns is not None:
         return {"messages": turns}
     texts = [name for name, column in fields.items() if _may_be_text(name, column)]
-    guess = _by_name(texts)
+    guess = _by_name(texts, "chosen", "rejected", "prompt", "system")
     if "chosen" in guess and "rejected" in guess:
-        return _only(guess, "prompt", "chosen", "rejected", "system")
-    return _pair(texts, guess)
+        return guess
+    return _pair(texts)
 
 
-def _pair(texts: list[str], guess: dict[str, str]) -> dict[str, str]:
+def _pair(texts: list[str]) -> dict[str, str]:
     """A question and its answer; by order where the names say nothing."""
-    pair = _only(guess, "prompt", "completion", "system")
+    pair = _by_name(texts, "prompt", "completion", "system")
     free = [name for name in texts if name not in pair.values()]
     if len(texts) == 1:
         return {"text": texts[0]}
@@ -115,20 +115,17 @@ def _pair(texts: list[str], guess: dict[str, str]) -> dict[str, str]:
     return pair if "completion" in pair else {}
 
 
-def _only(guess: dict[str, str], *roles: str) -> dict[str, str]:
-    return {role: guess[role] for role in roles if role in guess}
-
-
 def _may_be_text(name: str, column: Column) -> bool:
     last = name.rsplit(".", 1)[-1].lower().replace("-", "_").split("_")
     return column.kind in ("text", "dialogue") and not set(last) & set(_NO_CONTENT)
 
 
-def _by_name(names: list[str]) -> dict[str, str]:
+def _by_name(names: list[str], *roles: str) -> dict[str, str]:
     guess: dict[str, str] = {}
-    for role, words in _LOOKS_LIKE.items():
+    for role in roles:
         free = [name for name in names if name not in guess.values()]
-        found = next((name for word in words for name in free if word in name.lower()), None)
+        found = next((name for word in _LOOKS_LIKE[role] for name in free if word in name.lower()),
+                     None)
         if found is not None:
             guess[role] = found
     return guess

@@ -36,10 +36,10 @@ def read_tools(value: Any) -> list[Tool] | None:
     """
     if isinstance(value, str):
         value = _parsed(value, "the tools") if value.strip() else None
-    if isinstance(value, dict):
-        value = [value]
     if not value:
         return None
+    if isinstance(value, dict):
+        value = [value]
     if not isinstance(value, list):
         raise _bad("the tools are no list.", 'Write a list of {"name": ..., "parameters": ...}.')
     return [_read_tool(one, number) for number, one in enumerate(value, start=1)]
