@@ -26,7 +26,8 @@ LANGUAGES = {
     "id": "Indonesian", "it": "Italian", "ja": "Japanese", "ko": "Korean", "nl": "Dutch",
     "no": "Norwegian", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian",
     "sk": "Slovak", "sv": "Swedish", "sw": "Swahili", "ta": "Tamil", "th": "Thai",
-    "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
+    "tr": "Turkish", "uk": "Ukrainian", "und": "unclear", "ur": "Urdu", "vi": "Vietnamese",
+    "zh": "Chinese",
 }
 LANGUAGE_COLOURS = ("#1f8a91", "#d9822b", "#7f84d6", "#5fa55a", "#b48a1e", "#8b9695")
 LANGUAGES_SHOWN = 5

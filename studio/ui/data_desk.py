@@ -1,86 +1,235 @@
-"""The data that the page is looking at: read once, kept, and shown record by record.
+"""The data that pages look at: what each follows, what is known of it, and what was chosen to mend.
 
-Reading and judging is the engine's; this only remembers the last few looks, so that turning a
-page or opening a second browser tab does not read a large file again.
+Reading and judging is the lab's, on its own thread. This remembers the last few sets, so that a
+reload or a second browser tab finds its report and its choices again, and gives the memory
+estimate what is known of lengths.
 """
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from studio.errors import DataError
+from studio.errors import DataError, StudioError
 from studio.hardware.workload import Examples
-from studio.recipe import Recipe
+from studio.recipe import Data, Recipe
 from studio.settings import Settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from studio.data.render import Example
-    from studio.data.report import Inspection
+    from studio.data.findings import Finding, Remedy
+    from studio.data.lab.first_page import Page
+    from studio.data.lab.lab import Lab
+    from studio.data.lab.record import Record
+    from studio.data.lab.report import Report
+    from studio.data.lab.whole import Whole
+    from studio.progress import Step
 
-KEPT_LOOKS = 4
-UNLIMITED_TOKENS = 1_000_000
-"""A maximum length that cuts nothing."""
+KEPT_SETS = 4
+CLOSE_SECONDS = 10
+ROW_FIELDS = ("source", "mix", "config", "split", "revision", "format", "columns", "eval_source")
+"""Fields of the recipe's data that decide which rows there are and how they are read."""
+State = Literal["running", "done", "stopped", "failed", "elsewhere"]
+
+
+@dataclass
+class _Set:
+    """One set that a page follows. `page` or `error` is what the first look gave; `begun` says
+    that the lab was asked for the rest. A `report` without the `whole` is of the same rows,
+    looked at with other settings."""
+
+    recipe: Recipe
+    page: Page | None = None
+    error: tuple[str, str] | None = None
+    begun: bool = False
+    tokenizer: PreTrainedTokenizerBase | None = None
+    whole: Whole | None = None
+    report: Report | None = None
+    choices: dict[str, Remedy] = field(default_factory=dict)
+    changes: int = 0
 
 
 @dataclass(frozen=True)
 class Look:
-    """An inspection; `tokenizer` is None while the model is not on this PC."""
+    """What is known of a set now. The tokenizer is known once the scan has `begun`, None where the
+    model is not on this PC. `state` "elsewhere": another page took the lab before this
+    set was done. `is_new` is false for a report of the same rows that was made with other
+    settings. `settled` changes with everything but the progress."""
 
     recipe: Recipe
-    inspection: Inspection
     tokenizer: PreTrainedTokenizerBase | None
-
-
-@dataclass(frozen=True)
-class Record:
-    """One record raw and rendered. `example` or `problem` is None; both while no tokenizer."""
-
-    number: int
-    place: str
-    row: dict[str, Any]
-    example: Example | None = None
-    special_tokens: frozenset[str] = frozenset()
-    problem: DataError | None = None
+    begun: bool
+    state: State
+    step: Step | None
+    page: Page | None
+    report: Report | None
+    is_new: bool
+    error: tuple[str, str] | None
+    choices: dict[str, Remedy]
+    settled: str
+    version: str
 
 
 class DataDesk:
-    """Looks at data for all pages. Safe to call from several threads; they wait for each other."""
+    """One for all pages. Nothing here waits for a scan, except where it says so."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.RLock()
-        self._looks: OrderedDict[Any, Look] = OrderedDict()
+        self._sets: OrderedDict[str, _Set] = OrderedDict()
+        self._current = ""
         self._tokenizers: dict[tuple[Path, bool], PreTrainedTokenizerBase] = {}
-        self._sizes: dict[Any, Examples] = {}
 
-    def look(self, recipe: Recipe) -> Look:
-        """The whole source as `recipe.data` reads it. Raises DataError where there is none."""
-        from studio.data.report import inspect
+    @cached_property
+    def lab(self) -> Lab:
+        """Reads and judges, one set at a time."""
+        from studio.data.lab.lab import Lab
 
+        return Lab(self._settings)
+
+    def follow(self, recipe: Recipe, before: str = "") -> str:
+        """Read the first rows of a recipe's data, without waiting for a library; gives the key of
+        the set.
+
+        `before` is the set that the page followed: its report stays until the new one is there,
+        if both are of the same rows. A source that cannot be opened is no error here; the look
+        tells it.
+        """
+        key = set_key(recipe)
         with self._lock:
-            tokenizer = self.tokenizer(recipe)
-            key = (_fingerprint(recipe), tokenizer is None)
-            if key not in self._looks:
-                found = inspect(recipe.data.source, self._settings, tokenizer=tokenizer,
-                                data=recipe.data)
-                self._looks[key] = Look(recipe, found, tokenizer)
-                sizes = _sizes(found)
-                if sizes is not None:
-                    self._sizes[_uncut(recipe)] = sizes
-                while len(self._looks) > KEPT_LOOKS:
-                    self._looks.popitem(last=False)
-            self._looks.move_to_end(key)
-            return self._looks[key]
+            earlier = self._sets.get(before)
+            one = self._sets.setdefault(key, _Set(recipe))
+            self._sets.move_to_end(key)
+            while len(self._sets) > KEPT_SETS:
+                self._sets.popitem(last=False)
+            one.recipe, one.changes = recipe, one.changes + 1
+            if earlier and not one.report and rows_key(earlier.recipe) == rows_key(recipe):
+                one.report = earlier.report
+            try:
+                one.page, one.error = self.lab.first_page(recipe.data), None
+            except StudioError as error:
+                one.page, one.error = None, (error.message, error.hint)
+        return key
+
+    def begin(self, key: str) -> None:
+        """Begin with the whole set, in the background. Loads the tokenizer, so the engine's
+        libraries must be there."""
+        with self._lock:
+            one = self._sets.get(key)
+            if one is None or one.error is not None:
+                return
+            try:
+                one.tokenizer, one.begun = self.tokenizer(one.recipe), True
+                self.lab.start(one.recipe, one.tokenizer)
+                self._current = key
+            except StudioError as error:
+                one.error = (error.message, error.hint)
+            if self.lab.view().state != "done" or one.error:
+                one.whole = None
+            one.changes += 1
+
+    def stop(self, key: str) -> None:
+        """End the scan of this set, if it is the one under way."""
+        if key == self._current:
+            self.lab.stop()
+
+    def close(self) -> None:
+        """End a scan; its worker processes end with it."""
+        self.lab.stop()
+        self.lab.wait(CLOSE_SECONDS)
+
+    def look(self, key: str) -> Look | None:
+        """What is known of a set; None for one that nobody follows."""
+        with self._lock:
+            one = self._sets.get(key)
+            if one is None:
+                return None
+            state, step, version, error = self._progress(key, one)
+            settled = f"{key}|{one.changes}|{state if state != 'running' else ''}"
+            return Look(
+                one.recipe, one.tokenizer, one.begun, state, step, one.page, one.report,
+                one.whole is not None, error, dict(one.choices), settled, f"{settled}|{version}")
+
+    def _progress(
+        self, key: str, one: _Set
+    ) -> tuple[State, Step | None, int, tuple[str, str] | None]:
+        if one.error is not None:
+            return "failed", None, 0, one.error
+        if not one.begun:
+            return "running", None, 0, None
+        if key != self._current:
+            return ("done" if one.whole else "elsewhere"), None, 0, None
+        view = self.lab.view()
+        if view.state == "done" and view.whole is not one.whole:
+            one.report, one.whole = view.report, view.whole
+            one.changes += 1
+        state: State = "running" if view.state == "idle" else view.state
+        return state, view.step, view.version, view.error
+
+    def wait(self, key: str, timeout_seconds: float | None = None) -> Look | None:
+        """The look after the scan ended, or after the timeout."""
+        if key == self._current:
+            self.lab.wait(timeout_seconds)
+        return self.look(key)
+
+    def record(self, key: str, number: int) -> Record | None:
+        """Record `number`, counted from 1 and brought into range."""
+        one = self._sets.get(key)
+        if one is None or one.error is not None:
+            return None
+        from studio.data.lab.record import record_of_whole
+
+        if one.whole is not None:
+            return record_of_whole(one.whole, number)
+        return self.lab.record(one.recipe.data, one.tokenizer, number)
+
+    def choose(self, key: str, finding: str, remedy: str) -> None:
+        """A press on a remedy: chosen, changed, or taken back."""
+        with self._lock:
+            one = self._sets[key]
+            found = one.report.findings if one.report else ()
+            one.choices = with_choice(one.choices, finding, remedy, found)
+            one.changes += 1
+
+    def whole(self, key: str) -> Whole:
+        """The set, looked at to the end. Raises DataError while it is not."""
+        self.look(key)
+        one = self._sets.get(key)
+        if one is None or one.whole is None:
+            raise DataError("The data is still being read.",
+                            "Wait until its report is there, then try again.")
+        return one.whole
 
     def sizes(self, recipe: Recipe) -> Examples | None:
         """Of the examples of `recipe`, if its data was looked at before; never reads."""
-        return self._sizes.get(_uncut(recipe))
+        one = self._read_alike(recipe)
+        counted = one.report.statistics if one and one.report else None
+        if counted is None or not counted.tokens_max or not counted.tokens_total:
+            return None
+        return Examples(counted.tokens_max, (counted.loss_tokens or 0) / counted.tokens_total)
+
+    def cut_share(self, recipe: Recipe) -> float | None:
+        """Which share of the examples `recipe` cuts; None where their lengths are not known."""
+        one = self._read_alike(recipe)
+        if one is None or one.whole is None or one.whole.lengths is None:
+            return None
+        total = one.whole.lengths.total[~one.whole.faulty]
+        return float((total > recipe.data.max_length).mean()) if len(total) else None
+
+    def _read_alike(self, recipe: Recipe) -> _Set | None:
+        """The newest set of the same rows and tokens, whatever the cut and the split."""
+        self.look(self._current)
+        wanted = _tokens_key(recipe)
+        with self._lock:
+            return next((one for one in reversed(self._sets.values())
+                         if one.whole and _tokens_key(one.recipe) == wanted), None)
 
     def tokenizer(self, recipe: Recipe) -> PreTrainedTokenizerBase | None:
         """The model's tokenizer, or None while the model is not on this PC."""
@@ -98,43 +247,41 @@ class DataDesk:
             return self._tokenizers[key]
 
 
-def record_of(look: Look, number: int) -> Record | None:
-    """Record `number`, counted from 1 and brought into range; None where nothing is readable."""
-    records = look.inspection.records
-    if not records.rows:
-        return None
-    number = min(max(int(number or 1), 1), len(records.rows))
-    row, place = records.rows[number - 1], records.places[number - 1]
-    if look.tokenizer is None or look.inspection.format is None:
-        return Record(number, place, row)
-    from studio.data.formats import to_messages
-    from studio.data.render import render
+def with_choice(
+    choices: Mapping[str, Remedy], key: str, remedy: str, findings: Sequence[Finding]
+) -> dict[str, Remedy]:
+    """`choices` after a press: chosen anew, changed, or, pressed again, taken back.
 
-    special = frozenset(str(token) for token in look.tokenizer.all_special_tokens)
-    try:
-        conversation = to_messages(row, look.inspection.detection)
-        example = render(conversation, look.tokenizer, look.recipe.data)
-    except DataError as problem:
-        return Record(number, place, row, problem=problem)
-    return Record(number, place, row, example, special)
+    A remedy that the finding does not offer changes nothing; choices of findings that are gone
+    go as well.
+    """
+    offered = {one.key: one.remedies for one in findings}
+    kept = {name: value for name, value in choices.items() if value in offered.get(name, ())}
+    wanted = next((one for one in offered.get(key, ()) if one == remedy), None)
+    if wanted is None:
+        return kept
+    if kept.get(key) == wanted:
+        return {name: value for name, value in kept.items() if name != key}
+    return {**kept, key: wanted}
 
 
-def _sizes(found: Inspection) -> Examples | None:
-    counted = found.statistics
-    if not counted.tokens_max or not counted.tokens_total:
-        return None
-    return Examples(counted.tokens_max, (counted.loss_tokens or 0) / counted.tokens_total)
+def set_key(recipe: Recipe) -> str:
+    """Changes with everything that the report of a set depends on."""
+    return _hashed(recipe)
 
 
-def _uncut(recipe: Recipe) -> tuple[Any, ...]:
-    """The same for every maximum length."""
-    return _fingerprint(recipe.with_values({"data.max_length": UNLIMITED_TOKENS}))
+def _tokens_key(recipe: Recipe) -> str:
+    """The same whatever the cut and the split."""
+    return _hashed(recipe, max_length=8, packing=False, eval_fraction=0.0, seed=0)
 
 
-def _fingerprint(recipe: Recipe) -> tuple[Any, ...]:
-    """Changes when another look is needed: the recipe's data and model, or the file itself."""
-    from studio.data.sources import file_stamp
+def rows_key(recipe: Recipe) -> str:
+    """The same whatever is made of the rows."""
+    return _hashed(recipe, **{name: getattr(Data(), name) for name in Data.model_fields
+                              if name not in ROW_FIELDS})
 
-    data = recipe.data.model_copy(update={"packing": False, "eval_fraction": 0.0, "seed": 0})
-    stamp = file_stamp(recipe.data.source)
-    return data.model_dump_json(), recipe.model.source, recipe.model.revision, stamp
+
+def _hashed(recipe: Recipe, **unlike: Any) -> str:
+    data = recipe.data.model_copy(update=unlike).model_dump_json()
+    model = "" if "template" in unlike else f"{recipe.model.source} {recipe.model.revision}"
+    return hashlib.sha256(f"{data} {model}".encode()).hexdigest()[:32]

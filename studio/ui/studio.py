@@ -106,6 +106,13 @@ class Studio:
         return Tasks(Arbiter())
 
     @made_once
+    def cleaning(self) -> Tasks:
+        """The one cleaned copy of data that is being written; needs no device either."""
+        from studio.ui.tasks import Tasks
+
+        return Tasks(Arbiter(), "Dataset")
+
+    @made_once
     def sampler(self) -> Sampler:
         """Reads the present load of this PC, for all pages."""
         from studio.hardware.telemetry import Sampler
@@ -169,9 +176,11 @@ class Studio:
         if "jobs" in self.__dict__ and self.jobs.active is not None:
             self.jobs.stop()
             self.jobs.wait(STOP_SECONDS)
-        for name in ("tasks", "dry_runs", "downloads"):
+        for name in ("tasks", "dry_runs", "downloads", "cleaning"):
             if name in self.__dict__:
                 self.__dict__[name].stop()
                 self.__dict__[name].wait(STOP_SECONDS)
+        if "data" in self.__dict__:
+            self.data.close()
         if "chat" in self.__dict__:
             self.chat.close()

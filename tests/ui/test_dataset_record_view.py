@@ -20,7 +20,7 @@ def example(**values: object) -> Example:
 
 
 def test_learned_and_control_tokens_are_marked_and_text_is_escaped() -> None:
-    shown = rendered_view([("", example())], SPECIAL)
+    shown = rendered_view([("example", example())], SPECIAL)
     assert "<x>" not in shown and "&lt;x&gt;" in shown
     assert re.findall(r'<span class="token([^"]*)"', shown.split("As tokens")[1]) == [
         " token-special", "", " token-learned", " token-learned"]
@@ -29,34 +29,34 @@ def test_learned_and_control_tokens_are_marked_and_text_is_escaped() -> None:
 
 
 def test_a_token_tells_its_number_and_id() -> None:
-    shown = rendered_view([("", example())], SPECIAL)
+    shown = rendered_view([("example", example())], SPECIAL)
     assert 'title="token 3, id 21, learned"' in shown
 
 
 def test_a_character_of_several_tokens_keeps_a_box_for_each() -> None:
-    shown = rendered_view([("", example(ends=[7, 7, 10, 13]))], SPECIAL)
+    shown = rendered_view([("example", example(ends=[7, 7, 10, 13]))], SPECIAL)
     assert "a part of the next character" in shown
 
 
 def test_the_cut_is_drawn_where_it_falls() -> None:
     short = example(input_ids=[1, 20], labels=[-100, -100], ends=[7, 9], truncated=True,
                     cut_tokens=2)
-    shown = rendered_view([("", short)], SPECIAL)
+    shown = rendered_view([("example", short)], SPECIAL)
     assert shown.count("cut here, 2 tokens are never seen") == 2
     assert "2 cut off" in shown
     assert shown.index("ab") < shown.index("cut here") < shown.index("&lt;x&gt;")
 
 
 def test_a_preference_shows_both_answers() -> None:
-    shown = rendered_view([("Chosen", example()), ("Rejected", example())], SPECIAL)
-    assert "As text chosen" in shown and "As tokens rejected" in shown
+    shown = rendered_view([("chosen", example()), ("rejected", example())], SPECIAL)
+    assert "As text, chosen" in shown and "As tokens, rejected" in shown
 
 
 def test_a_record_without_end_does_not_make_a_page_without_end() -> None:
     count = 3 * TOKENS_DRAWN
     long = example(text="a" * count, input_ids=[5] * count, labels=[5] * count,
                    ends=list(range(1, count + 1)))
-    shown = rendered_view([("", long)], SPECIAL)
+    shown = rendered_view([("example", long)], SPECIAL)
     assert shown.count('class="token ') == TOKENS_DRAWN
     assert f"<b>{count:,}</b> tokens" in shown
     raw = raw_view({"text": "b" * 1_000_000}, "line 1")

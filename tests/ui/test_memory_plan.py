@@ -110,18 +110,6 @@ def test_a_proposal_is_two_bars_on_one_scale_and_a_row_for_each_change() -> None
                                            rel=0.01)
 
 
-def test_the_share_of_ones_examples_that_is_cut_comes_from_the_data(
-    studio: Studio, tiny_model: Any
-) -> None:
-    short, long = (
-        memory_plan.cut_share(studio, Recipe().with_values(
-            {"model.source": str(tiny_model), "data.max_length": length}))
-        for length in (16, 4096))
-    assert short == 1
-    assert long == 0
-    assert memory_plan.cut_share(studio, Recipe()) is None
-
-
 def test_every_cell_of_the_table_is_a_button_with_its_level() -> None:
     place = place_on(find_card(CARD))
     table = what_fits(place)

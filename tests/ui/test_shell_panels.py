@@ -1,8 +1,7 @@
-"""What the Hardware, Dataset and LoRA tabs show, from real engine results."""
+"""What the Hardware and LoRA tabs show, from real engine results; and what becomes of an upload."""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from studio.errors import RecipeError
 from studio.recipe import Recipe, form_from_recipe
 from studio.settings import Settings
 from studio.ui.charts_memory import level, memory_card
-from studio.ui.data_desk import DataDesk, record_of
-from studio.ui.panels import dataset, dataset_view, hardware, lora
+from studio.ui.panels import hardware, lora
+from studio.ui.panels.dataset_sources import keep_upload
 from studio.ui.reading import Reading, read
 from studio.ui.studio import Studio
 
@@ -81,75 +80,14 @@ def test_this_pc_is_shown_part_by_part(settings: Settings) -> None:
     assert found.verdict.split(":")[0] in hardware.verdict_view(found)
 
 
-def test_learned_tokens_are_marked_and_text_is_escaped(
-    settings: Settings, tiny_model: Path, tmp_path: Path
-) -> None:
-    row = {"prompt": "Say <b>hi</b>", "completion": "<script>alert(1)</script>"}
-    file = tmp_path / "mine.jsonl"
-    file.write_text(json.dumps(row) + "\n", encoding="utf-8")
-    wanted = Recipe().with_values({"model.source": str(tiny_model), "data.source": str(file)})
-    look = DataDesk(settings).look(wanted)
-    record = record_of(look, 1)
-    assert record is not None and record.example is not None
-    shown = dataset_view.rendered_view(record)
-    assert "<script>" not in shown and "<b>hi" not in shown
-    assert shown.count('token-learned"') + shown.count("token-learned token-special") >= 1
-    learned = [text for text, carries in record.example.pieces if carries]
-    assert "".join(learned).startswith("<script>alert(1)</script>")
-    assert "<script>" not in dataset_view.raw_view(record)
-
-
-def test_what_is_cut_off_is_shown_as_cut(settings: Settings, recipe: Recipe) -> None:
-    short = recipe.with_values({"data.max_length": 16})
-    record = record_of(DataDesk(settings).look(short), 1)
-    assert record is not None and record.example is not None and record.example.truncated
-    assert "token-cut" in dataset_view.rendered_view(record)
-
-
-def test_a_broken_line_is_named_on_the_page(settings: Settings, tmp_path: Path) -> None:
-    file = tmp_path / "mine.jsonl"
-    file.write_text('{"prompt": "a", "completion": "b"}\nbroken\n', encoding="utf-8")
-    look = DataDesk(settings).look(Recipe().with_values({"data.source": str(file)}))
-    shown = dataset_view.found_view(look)
-    assert "line 2" in shown and 'data-rows="2"' in shown
-
-
-def test_without_the_model_the_page_says_what_is_missing(settings: Settings) -> None:
-    look = DataDesk(settings).look(Recipe())
-    assert look.tokenizer is None
-    assert "base model" in dataset_view.found_view(look)
-    assert "Hardware tab" in dataset_view.rendered_view(record_of(look, 1))
-
-
-def test_a_record_number_out_of_range_is_brought_back(settings: Settings, tmp_path: Path) -> None:
-    file = tmp_path / "mine.jsonl"
-    file.write_text('{"text": "one"}\n{"text": "two"}\n', encoding="utf-8")
-    look = DataDesk(settings).look(Recipe().with_values({"data.source": str(file)}))
-    first, last = record_of(look, -5), record_of(look, 99)
-    assert first is not None and last is not None
-    assert (first.number, last.number) == (1, 2)
-
-
-def test_the_same_look_is_not_taken_twice_until_the_file_changes(
-    settings: Settings, tmp_path: Path
-) -> None:
-    file = tmp_path / "mine.jsonl"
-    file.write_text('{"text": "one"}\n', encoding="utf-8")
-    desk, wanted = DataDesk(settings), Recipe().with_values({"data.source": str(file)})
-    assert desk.look(wanted) is desk.look(wanted.with_values({"adapter.rank": 4}))
-    file.write_text('{"text": "one"}\n{"text": "two"}\n', encoding="utf-8")
-    assert desk.look(wanted).inspection.rows == 2
-
-
-@pytest.mark.parametrize("name", ["orders.jsonl", "CON.jsonl", "ein Käse?.jsonl"])
+@pytest.mark.parametrize("name", ["orders.jsonl", "CON.jsonl", "ein Käse?.jsonl", "a.JSONL.gz"])
 def test_an_upload_is_kept_under_a_safe_free_name(
     settings: Settings, tmp_path: Path, name: str
 ) -> None:
     uploaded = tmp_path / name
     uploaded.write_text("{}\n", encoding="utf-8")
-    first = dataset.keep_upload(uploaded, settings)
-    second = dataset.keep_upload(uploaded, settings)
+    first, second = keep_upload(uploaded, settings), keep_upload(uploaded, settings)
     assert first != second
     for kept in (first, second):
-        assert kept.parent == settings.uploads and kept.suffix == ".jsonl"
+        assert kept.parent == settings.uploads and ".jsonl" in kept.suffixes[-2:]
         assert kept.read_text(encoding="utf-8") == "{}\n"

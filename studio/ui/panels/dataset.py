@@ -1,120 +1,118 @@
-"""Tab Dataset: where the examples come from, what was recognised, and one record rendered.
+"""Tab Dataset: everything about the examples, before they cost an hour of training.
 
-Handlers only; reading is `data_desk.py`, what is shown is `dataset_view.py`.
+    sources and what was found | mapping | findings | lengths and advice | template | one record
+    | held-out part
+
+Puts the parts together and follows the data that the form names; each part is a module of its own.
 """
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from studio.errors import StudioError
-from studio.files import require_free_bytes, safe_name
-from studio.settings import Settings
-from studio.ui import markup
-from studio.ui.data_desk import Look, record_of
-from studio.ui.guard import guarded
-from studio.ui.panels import dataset_view
-from studio.ui.shared import PRIVATE, QUIET, Shared, recipe_of
-from studio.ui.widgets import build_fields, keys_of
+from studio.ui.data_desk import rows_key, set_key
+from studio.ui.panels import (
+    dataset_lengths,
+    dataset_mapping,
+    dataset_record,
+    dataset_report,
+    dataset_sources,
+    dataset_split,
+    dataset_template,
+)
+from studio.ui.panels.dataset_page import DataPage
+from studio.ui.shared import QUIET, Shared, recipe_of
+from studio.ui.widgets import keys_of
 
 if TYPE_CHECKING:
     from studio.ui.studio import Studio
 
-FILE_TYPES = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".txt", ".md"]
-SOURCE_KEYS = ("data.source", "data.format")
-COLUMNS = 3
-READ_AGAIN = ("data.source", "data.split", "data.format", "data.columns", "data.template",
-              "data.loss_on", "data.max_length")
-"""Fields that change what is shown here, besides the model."""
+MODEL_KEYS = ("model.source", "model.revision")
+BY_THEMSELVES = ("data.template",)
+"""Fields whose part of the tab does something first and then follows."""
+SETTLE_SECONDS = 1.5
+"""A usual set is whole after so long; a larger one is told by the ticks."""
 
 
 def build(studio: Studio, shared: Shared) -> None:
-    """Source on the left, findings on the right, one record below."""
-    with gr.Row():
-        with gr.Column(scale=5, min_width=360), gr.Group(elem_classes="card"):
-            upload = _build_source(shared)
-        with gr.Column(scale=6, min_width=440), gr.Group(elem_classes="card"):
-            gr.HTML(markup.heading("What was found"))
-            found = gr.HTML(dataset_view.found_view(None), elem_id="dataset-found", padding=False)
-    with gr.Group(elem_classes="card"):
-        gr.HTML(markup.heading("How examples become tokens", "The record below follows."))
-        _build_rendering(shared)
-    with gr.Group(elem_classes="card"):
-        with gr.Row():
-            gr.HTML(markup.heading("One record, as the model sees it",
-                                   "Coloured tokens are learned; the rest is only read."))
-            previous = gr.Button("Previous", size="sm", scale=0, min_width=90,
-                                 elem_id="dataset-previous")
-            number = gr.Number(1, label="Record number", show_label=False, precision=0, scale=0,
-                               min_width=90, elem_id="dataset-record-number", container=False)
-            following = gr.Button("Next", size="sm", scale=0, min_width=90, elem_id="dataset-next")
-        with gr.Row():
-            with gr.Column(min_width=340):
-                raw = gr.HTML(dataset_view.raw_view(None), elem_id="dataset-raw", padding=False)
-            with gr.Column(min_width=340):
-                rendered = gr.HTML(dataset_view.rendered_view(None), elem_id="dataset-rendered",
-                                   padding=False)
-    views = [found, number, raw, rendered]
-    turns = {number.submit: 0, number.blur: 0, previous.click: -1, following.click: 1}
-    shared.when_complete(lambda: _wire(studio, shared, upload, views, turns))
+    """All parts from top to bottom, then what keeps them in step."""
+    page = DataPage()
+    # Whatever sets the form by program, a preset or an opened recipe, asks for a reading.
+    wanted = gr.State("")
+    shared.add_readout(wanted, lambda reading: set_key(reading.recipe) if reading.recipe else "")
+    shared.when_complete(lambda: _prepare(studio, shared, page))
+    dataset_sources.build(studio, shared, page)
+    dataset_mapping.build(studio, shared, page)
+    dataset_report.build(studio, shared, page)
+    dataset_lengths.build(studio, shared, page)
+    dataset_template.build(studio, shared, page)
+    dataset_record.build(studio, shared, page)
+    dataset_split.build(shared, page)
+    shared.when_complete(lambda: _wire(studio, shared, page, wanted))
 
 
-def _build_source(shared: Shared) -> gr.UploadButton:
-    gr.HTML(markup.heading("Examples", "What the model is to learn."))
-    build_fields(shared, SOURCE_KEYS[:1],
-                 {"data.source": [("Starter: orders to JSON", "starter")]})
-    upload = gr.UploadButton("Upload a file", size="sm", file_types=FILE_TYPES,
-                             elem_id="dataset-upload")
-    build_fields(shared, SOURCE_KEYS[1:])
-    with gr.Accordion("Rarely needed", open=False, elem_id="dataset-rare"):
-        build_fields(shared, keys_of("data", rare=True))
-    return upload
+def _prepare(studio: Studio, shared: Shared, page: DataPage) -> None:
+    """Let every part follow the data after events of its own."""
+    def follow(before: str, number: float | None, **form: Any) -> Any:
+        return follow_data(studio, page, form, before, number or 1)
+
+    def settle(key: str, seen: tuple[str, str], number: float | None) -> Any:
+        studio.warm_up()
+        studio.data.begin(key)
+        studio.data.wait(key, SETTLE_SECONDS)
+        return page.updates(studio.data, key, seen, number or 1)
+
+    following: dict[str, Any] = {
+        "inputs_kwargs": {"before": page.following, "number": page.number, **shared.form()},
+        "outputs": [page.following, *page.refill_outputs(), *page.outputs()], **QUIET}
+    settling: dict[str, Any] = {"inputs": [page.following, page.seen, page.number],
+                                "outputs": page.outputs(), **QUIET}
+
+    def look_again(after: Any) -> Any:
+        # What `gr.on` takes is a list of events; what an event returned knows `then`.
+        first = gr.on(after, follow, trigger_mode="always_last", **following) \
+            if isinstance(after, list) else after.then(follow, **following)
+        return first.then(settle, **settling)
+
+    page.look_again = look_again
 
 
-def _build_rendering(shared: Shared) -> None:
-    keys = [key for key in keys_of("data", rare=False) if key not in SOURCE_KEYS]
-    for start in range(0, len(keys), COLUMNS):
-        with gr.Row():
-            for index in range(start, start + COLUMNS):
-                with gr.Column(min_width=260):
-                    build_fields(shared, keys[index:index + 1])
+def follow_data(
+    studio: Studio, page: DataPage, form: dict[str, Any], before: str, number: float
+) -> Any:
+    """Updates after the data of `form` was looked at for the first time, or again.
+
+    A form that is no recipe leaves everything as it is; the strip above the tabs says why.
+    """
+    try:
+        recipe = recipe_of(form)
+    except StudioError:
+        return gr.skip()
+    earlier = studio.data.look(before)
+    key = studio.data.follow(recipe, before)
+    look = studio.data.look(key)
+    is_other = look is None or earlier is None or rows_key(earlier.recipe) != rows_key(recipe)
+    is_elsewhere = earlier is None or earlier.recipe.data.source != recipe.data.source
+    return [key, *page.refills(look, is_other=is_other),
+            *page.updates(studio.data, key, ("", ""), 1 if is_elsewhere else number)]
 
 
-def _wire(
-    studio: Studio, shared: Shared, upload: gr.UploadButton, views: list[Any],
-    turns: dict[Any, int],
-) -> None:
-    number = views[1]
-
-    @guarded
-    def look(**form: Any) -> list[Any]:
-        return _page(studio, form, 1)
-
-    @guarded
-    def show_record(number: float | None, **form: Any) -> list[Any]:
-        return _page(studio, form, number or 1)
-
-    @guarded
-    def take_upload(uploaded: str) -> str:
-        return str(keep_upload(Path(uploaded), studio.settings))
-
-    whole = {"inputs_kwargs": shared.form(), "outputs": views, "show_progress": "minimal",
-             "trigger_mode": "always_last", **PRIVATE}
-    kept = upload.upload(take_upload, upload, shared.fields["data.source"], **PRIVATE)
-    shared.refresh_after(kept.then(look, **whole))
+def _wire(studio: Studio, shared: Shared, page: DataPage, wanted: gr.State) -> None:
+    keys = [key for key in (*keys_of("data"), *MODEL_KEYS) if key not in BY_THEMSELVES]
+    edits = [event for key in keys for event in _finished(shared.fields[key])]
+    page.recipe_changed([*edits, shared.demo.load], shared)
+    assert page.look_again is not None
+    page.look_again(wanted.change(lambda: None, None, None, **QUIET))
     # The memory estimate counts on the longest example once the data was looked at.
-    shared.refresh_after(gr.on([event for key in READ_AGAIN
-                                for event in _finished(shared.fields[key])], look, **whole))
-    shared.refresh_after(gr.on([shared.fields["model.source"].input], look, **whole))
-    shared.refresh_after(shared.demo.load(look, inputs_kwargs=shared.form(), outputs=views,
-                                          **QUIET))
-    for event, step in turns.items():
-        event(_turned(show_record, step), inputs_kwargs={"number": number, **shared.form()},
-              outputs=views, **QUIET)
+    shared.refresh_after(page.settled_state.change(lambda: None, None, None, **QUIET))
+
+    def refresh(key: str, seen: tuple[str, str], number: float | None) -> Any:
+        return page.updates(studio.data, key, seen, number or 1)
+
+    shared.ticks.add(refresh, [page.following, page.seen, page.number], page.outputs())
 
 
 def _finished(field: Any) -> list[Any]:
@@ -122,39 +120,3 @@ def _finished(field: Any) -> list[Any]:
     if isinstance(field, gr.Slider):
         return [field.release]
     return [field.blur, field.submit] if isinstance(field, gr.Textbox) else [field.input]
-
-
-def _turned(show_record: Any, step: int) -> Any:
-    def turn(number: float | None, **form: Any) -> Any:
-        return show_record(number=(number or 1) + step, **form)
-
-    return turn
-
-
-def _page(studio: Studio, form: dict[str, Any], number: float) -> list[Any]:
-    """Updates for findings, record number, raw and rendered record."""
-    studio.warm_up()
-    try:
-        look: Look = studio.data.look(recipe_of(form))
-    except StudioError as error:
-        return [markup.note(error.message, error.hint, "problem"), gr.skip(),
-                dataset_view.raw_view(None), dataset_view.rendered_view(None)]
-    record = record_of(look, int(number))
-    return [dataset_view.found_view(look), record.number if record else 1,
-            dataset_view.raw_view(record), dataset_view.rendered_view(record)]
-
-
-def keep_upload(uploaded: Path, settings: Settings) -> Path:
-    """Copy an uploaded file to the studio's home under a safe, free name. Raises DiskError."""
-    require_free_bytes(settings.uploads, uploaded.stat().st_size, "The uploaded file")
-    settings.uploads.mkdir(parents=True, exist_ok=True)
-    stem, suffix = safe_name(uploaded.stem, "data"), uploaded.suffix.lower()
-    target = settings.uploads / f"{stem}{suffix}"
-    count = 1
-    while target.exists():
-        count += 1
-        target = settings.uploads / f"{stem}-{count}{suffix}"
-    beside = target.with_name(f".partial-{target.name}")
-    shutil.copyfile(uploaded, beside)
-    beside.replace(target)
-    return target

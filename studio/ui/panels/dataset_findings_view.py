@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import TYPE_CHECKING, Any
 
 from studio.data.findings import Finding, Remedy, Shown
 from studio.ui import markup
+
+if TYPE_CHECKING:
+    from studio.data.cleaning import Cleaned
+    from studio.recipe import Data
+    from studio.ui.tasks import TaskView
 
 LEVELS = {"problem": "Problem", "warning": "Look at this", "info": "Good to know"}
 """In the order in which they are shown."""
@@ -90,18 +96,53 @@ def chosen_view(findings: Sequence[Finding], choices: Choices) -> str:
     return f'<div class="chosen" data-count="{len(chosen)}">Chosen: {parts}.</div>'
 
 
-def with_choice(choices: Choices, key: str, remedy: str, findings: Sequence[Finding]
-                ) -> dict[str, Remedy]:
-    """`choices` after a press: chosen anew, changed, or, pressed again, taken back.
+def cleaning_view(task: TaskView) -> str:
+    """The bar of a copy that is written, how it ended, and the record of what was done."""
+    if task.is_active:
+        return markup.step_bar(task.step, task.title)
+    if task.error:
+        return markup.note(*task.error, "problem")
+    if task.state == "stopped":
+        return markup.note("Writing the cleaned copy was stopped; nothing was left behind.")
+    return "" if task.result is None else cleaned_view(task.result)
 
-    A remedy that the finding does not offer changes nothing; choices of findings that are gone
-    go as well.
-    """
-    offered = {one.key: one.remedies for one in findings}
-    kept = {name: value for name, value in choices.items() if value in offered.get(name, ())}
-    wanted = next((one for one in offered.get(key, ()) if one == remedy), None)
-    if wanted is None:
-        return kept
-    if kept.get(key) == wanted:
-        return {name: value for name, value in kept.items() if name != key}
-    return {**kept, key: wanted}
+
+def cleaned_view(cleaned: Cleaned) -> str:
+    """What was done to which rows, and the files that came of it."""
+    done = "".join(f"<li>{_done(one)}</li>" for one in cleaned.done)
+    files = "".join(
+        f'<tr data-file="{escape(str(one.file))}"><td>{escape(one.source)}</td>'
+        f"<td>{escape(one.file.name)}</td>"
+        f'<td class="right">{one.rows_in:,}</td><td class="right">{one.kept:,}</td>'
+        f'<td class="right">{one.dropped:,}</td><td class="right">{one.changed:,}</td>'
+        f'<td class="right">{one.unreadable:,}</td></tr>' for one in cleaned.files)
+    heads = "".join(f'<th class="right">{name}</th>' for name in
+                    ("Rows in", "Kept", "Dropped", "Changed", "Unreadable"))
+    folder = cleaned.files[0].file.parent if cleaned.files else ""
+    return (
+        f'<details class="cleaned" open><summary>The cleaned copy is written</summary>'
+        f'<ul>{done}</ul><table class="plain"><thead><tr><th>Source</th><th>Cleaned copy</th>'
+        f'{heads}</tr></thead><tbody>{files}</tbody></table><p class="quiet">In '
+        f"{escape(str(folder))}, each with a record of what was done beside it. Your own files "
+        "are as they were.</p></details>"
+    )
+
+
+def _done(one: Mapping[str, Any]) -> str:
+    word = REMEDY_WORDS[one["remedy"]][0]
+    left = one["could_not_be_mended"]
+    more = f"; {_rows(left)} could not be mended and stayed as they were" if left else ""
+    return f"{word}: {_rows(one['rows'])}, {escape(str(one['title']))}{more}"
+
+
+def new_sources(cleaned: Cleaned, data: Data) -> dict[str, Any]:
+    """The recipe's values that make the cleaned files the data. Files come in the order of the
+    sources: the main one, what is mixed in, the held-out one."""
+    files = [str(one.file) for one in cleaned.files]
+    others = [spec for spec in data.mix if spec != data.source]
+    names = dict(zip([data.source, *others], files, strict=False))
+    values = {"data.source": files[0], "data.config": None, "data.revision": None,
+              "data.mix": {names[spec]: weight for spec, weight in data.mix.items()}}
+    if data.held_out == "file" and len(files) > 1 + len(others):
+        values["data.eval_source"] = files[-1]
+    return values

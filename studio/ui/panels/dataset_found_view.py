@@ -14,7 +14,9 @@ from studio.ui import markup
 from studio.ui.charts_data import percent
 
 if TYPE_CHECKING:
+    from studio.data.lab.first_page import Page
     from studio.data.lab.report import Report, SourceReport, Statistics
+    from studio.ui.data_desk import Look
 
 FORMAT_WORDS = {
     "alpaca": "Alpaca: instruction, input, output", "messages": "Chat: messages with roles",
@@ -26,6 +28,36 @@ FORMAT_WORDS = {
 PROBLEMS_SHOWN = 50
 NO_TOKENIZER = ("Lengths, lost endings, and the tokens need the base model's tokenizer.",
                 "Get the model on the Hardware tab; it is not on this PC yet.")
+
+
+def status_view(look: Look) -> str:
+    """The bar of the scan, or why there is no report."""
+    if look.error is not None:
+        return markup.note(*look.error, "problem")
+    if look.state == "running":
+        first = "" if look.report else (
+            '<div class="quiet">The first records are shown meanwhile; nothing waits for this.'
+            "</div>")
+        return f'<div class="scan">{markup.step_bar(look.step, "Looking at the data")}{first}</div>'
+    if look.state == "stopped":
+        return markup.note("Reading was stopped; only the first records are known.",
+                           "Press Look again for the whole report. Training reads everything.",
+                           "warning")
+    if look.state == "elsewhere":
+        return markup.note("Another page began to look at other data.",
+                           "Press Look again to go on here.")
+    return ""
+
+
+def page_view(page: Page) -> str:
+    """What the first rows look like, before anybody has read the rest."""
+    count = len(page.rows)
+    return (
+        f'<div class="found" data-format="{escape(page.detection.format or "")}">'
+        f'<div class="found-format">{escape(format_words(page.detection.format))}</div>'
+        f'<div class="quiet">Of the first {count:,} records: {escape(page.detection.why)}</div>'
+        f"</div>{_problems(page.problems, len(page.problems))}"
+    )
 
 
 def format_words(name: str | None) -> str:

@@ -16,6 +16,7 @@ from studio.ui import markup
 
 if TYPE_CHECKING:
     from studio.data.example import Example
+    from studio.data.lab.record import Record
 
 RAW_CHARACTERS = 20_000
 TOKENS_DRAWN = 2_000
@@ -54,6 +55,37 @@ def raw_view(row: dict[str, Any] | None, place: str = "") -> str:
             f"</pre>{rest}</div>")
 
 
+def total_view(total: int | None) -> str:
+    """How many records there are, beside the number of the one that is shown."""
+    return f'<span class="quiet">of {total:,}</span>' if total else ""
+
+
+def record_view(record: Record) -> str:
+    """Text and tokens of a record, or why there are none."""
+    if record.fault is not None:
+        return fault_view(f"This record {record.fault.message}", record.fault.hint)
+    if not record.examples:
+        return nothing_view()
+    return rendered_view(record.examples, record.special_tokens)
+
+
+def fault_view(message: str, hint: str) -> str:
+    """Why this record teaches nothing."""
+    return markup.note(message, hint, "warning")
+
+
+def nothing_view() -> str:
+    """What is needed before a record can be rendered."""
+    return markup.empty(
+        "Not rendered", "This needs a recognised format, and the base model on this PC: get it on "
+        "the Hardware tab.")
+
+
+def waiting_view() -> str:
+    """While the tokenizer is loaded."""
+    return markup.empty("Loading the tokenizer", "The first time takes a few seconds.")
+
+
 def rendered_view(examples: Sequence[tuple[str, Example]], special: frozenset[str]) -> str:
     """Text and tokens side by side, for each of (title, example): one, or chosen and rejected."""
     return "".join(_example_view(title, example, special) for title, example in examples)
@@ -61,7 +93,7 @@ def rendered_view(examples: Sequence[tuple[str, Example]], special: frozenset[st
 
 def _example_view(title: str, example: Example, special: frozenset[str]) -> str:
     pieces = pieces_of(example, special)
-    name = f" {title.lower()}" if title else ""
+    name = "" if title == "example" else f", {title}"
     return (
         f'<div class="example" data-example="{escape(title)}">'
         f'<div class="record-part">{_title(f"As text{name}", "what the model reads")}'

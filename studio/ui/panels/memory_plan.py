@@ -13,7 +13,6 @@ import gradio as gr
 from studio.hardware.cards import THIS_PC, cards
 from studio.ui import markup
 from studio.ui.charts_memory import memory_card
-from studio.ui.data_desk import UNLIMITED_TOKENS
 from studio.ui.guard import guarded
 from studio.ui.panels import simulate
 from studio.ui.panels.memory_plan_view import proposal_view
@@ -22,7 +21,6 @@ from studio.ui.shared import PRIVATE, Shared, recipe_of
 
 if TYPE_CHECKING:
     from studio.hardware.fit import Fit
-    from studio.recipe import Recipe
     from studio.ui.studio import Studio
 
 Values = dict[str, Any]
@@ -97,7 +95,7 @@ def proposal_for(studio: Studio, reading: Reading) -> tuple[Any, ...]:
     found = make_fit(reading.recipe, reading.shape, place.device, place.free_bytes,
                      examples=reading.examples,
                      has_bitsandbytes=None if place.is_this_pc else True)
-    found = with_cut_share(found, lambda recipe: cut_share(studio, recipe))
+    found = with_cut_share(found, studio.data.cut_share)
     advice = what_would_fit(found, reading.shape, place)
     can_take = found.fits and bool(found.changes)
     return (proposal_view(found, advice), gr.Button(visible=can_take),
@@ -106,14 +104,3 @@ def proposal_for(studio: Studio, reading: Reading) -> tuple[Any, ...]:
 
 def _values(found: Fit) -> Values:
     return {key: new for change in found.changes for key, new in change.values.items()}
-
-
-def cut_share(studio: Studio, recipe: Recipe) -> float | None:
-    """Which share of the person's examples `recipe` cuts; None while the model is not here."""
-    look = studio.data.look(recipe)
-    # Without a limit, since a cut may leave an example no answer: then it no longer counts as one.
-    uncut = studio.data.look(recipe.with_values({"data.max_length": UNLIMITED_TOKENS}))
-    whole, counted = uncut.inspection.statistics.examples, look.inspection.statistics
-    if look.tokenizer is None or not whole:
-        return None
-    return 1 - (counted.examples - (counted.truncated or 0)) / whole

@@ -1,0 +1,93 @@
+"""What the parts of the Dataset tab share: the set that a page follows, and what shows it.
+
+Each part adds its components with a function from a `Look` to an update; one handler asks them
+all. Knows no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.components import Component
+
+from studio.errors import StudioError
+from studio.ui.data_desk import DataDesk, Look
+from studio.ui.panels import dataset_record_view as record_view
+
+if TYPE_CHECKING:
+    from studio.ui.shared import Shared
+
+View = Callable[[Look], Any]
+Views = list[tuple[Component, View]]
+
+
+@dataclass
+class DataPage:
+    """`live` views follow every step of a scan, `settled` ones what was found, `refilled` ones
+    only that other rows are followed: they hold what a person types."""
+
+    following: gr.State = field(default_factory=lambda: gr.State(""))
+    seen: gr.State = field(default_factory=lambda: gr.State(("", "")))
+    settled_state: gr.State = field(default_factory=lambda: gr.State(""))
+    live: Views = field(default_factory=list)
+    settled: Views = field(default_factory=list)
+    refilled: Views = field(default_factory=list)
+    number: Component | None = None
+    record: Sequence[Component] = ()
+    look_again: Callable[[Any], Any] | None = None
+    """Given events or a dependency, follows the form's data after them; set when complete."""
+
+    def outputs(self) -> list[Component]:
+        """What `updates` gives values for, in order."""
+        assert self.number is not None
+        return [self.seen, self.settled_state, *(one for one, _ in self.live),
+                *(one for one, _ in self.settled), self.number, *self.record]
+
+    def updates(self, desk: DataDesk, key: str, seen: tuple[str, str], number: float) -> Any:
+        """Everything that changed since `seen`, or a single `gr.skip()`."""
+        look = desk.look(key)
+        if look is None or look.version == seen[1]:
+            return gr.skip()
+        live = [view(look) for _, view in self.live]
+        if look.settled == seen[0]:
+            rest = [gr.skip()] * (len(self.settled) + 1 + len(self.record))
+        else:
+            rest = [*(view(look) for _, view in self.settled),
+                    *record_updates(desk, key, number)]
+        return [(look.settled, look.version), look.settled if look.is_new else gr.skip(),
+                *live, *rest]
+
+    def refill_outputs(self) -> list[Component]:
+        """What `refills` gives values for, in order."""
+        return [one for one, _ in self.refilled]
+
+    def refills(self, look: Look | None, *, is_other: bool) -> list[Any]:
+        """Form parts made anew for other rows; untouched otherwise."""
+        if look is None or not is_other:
+            return [gr.skip()] * len(self.refilled)
+        return [view(look) for _, view in self.refilled]
+
+    def recipe_changed(self, after: Any, shared: Shared) -> None:
+        """After events, or what an event returned: follow the data, refresh the readouts."""
+        assert self.look_again is not None
+        shared.refresh_after(self.look_again(after))
+
+
+def record_updates(desk: DataDesk, key: str, number: float | None) -> list[Any]:
+    """Updates of the number, the line beside it, the raw record, and the rendered one."""
+    try:
+        record = desk.record(key, int(number or 1))
+    except StudioError as error:
+        return [gr.skip(), "", record_view.raw_view(None),
+                record_view.fault_view(error.message, error.hint)]
+    if record is None:
+        return [1, "", record_view.raw_view(None), record_view.nothing_view()]
+    look = desk.look(key)
+    if look is not None and not look.begun:
+        return [record.number, "", record_view.raw_view(record.row, record.place),
+                record_view.waiting_view()]
+    return [record.number, record_view.total_view(record.total),
+            record_view.raw_view(record.row, record.place), record_view.record_view(record)]
