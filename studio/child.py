@@ -50,10 +50,15 @@ class Child:
         self._process.wait()
         self._reader.join()
 
-    def has_ended(self) -> bool:
-        """Waits a fifth of a second at most."""
+    @property
+    def process_id(self) -> int:
+        """The number that the system gave it."""
+        return self._process.pid
+
+    def has_ended(self, look_seconds: float = LOOK_SECONDS) -> bool:
+        """Waits so long at most."""
         try:
-            self._process.wait(LOOK_SECONDS)
+            self._process.wait(look_seconds)
         except subprocess.TimeoutExpired:
             return False
         self._reader.join()

@@ -8,7 +8,6 @@ the starter. Nothing of it calibrates this machine.
 from __future__ import annotations
 
 import json
-import platform
 import random
 import shutil
 from collections import defaultdict
@@ -20,10 +19,9 @@ from typing import Any
 
 from studio.bench.cpu_cases import CASES, QUICK, STARTER_FAMILY, Case
 from studio.bench.cpu_models import make_model, word
+from studio.bench.machine import machine_line
 from studio.bench.memory import Accuracy, accuracy
 from studio.errors import Stopped
-from studio.files import readable_bytes
-from studio.hardware.cpu import cpu_name
 from studio.models.starter import prepare_starter
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.recipe import Recipe
@@ -119,7 +117,7 @@ def run_grid(
                 progress(Step("Measuring training steps", len(rows), len(chosen), "cases"))
                 rows[number] = _measured(chosen[number], source, folder, settings, stop)
     progress(Step("Measuring training steps", len(rows), len(chosen), "cases"))
-    return GridTable(_machine(), tuple(rows[number] for number in range(len(chosen))))
+    return GridTable(machine_line(), tuple(rows[number] for number in range(len(chosen))))
 
 
 @contextmanager
@@ -176,12 +174,3 @@ def _recipe(case: Case, source: str, folder: Path) -> Recipe:
         "training.batch_size": case.batch, "training.gradient_accumulation": 1,
         "training.gradient_checkpointing": False, **case.changes,
     })
-
-
-def _machine() -> str:
-    import psutil
-    import torch
-
-    memory = readable_bytes(psutil.virtual_memory().total)
-    return (f"{cpu_name()}, {psutil.cpu_count()} threads, {memory}, {platform.system()} "
-            f"{platform.libc_ver()[0]}, torch {torch.__version__}")
