@@ -226,8 +226,11 @@ def _completion(
     if entries and tools:
         return [{"role": "assistant", "content": "", "tool_calls": read_calls(entries, 1)}]
     answer = _answer(row, columns, role)
-    if _value(row, columns, "prompt") is None:
+    prompt = _value(row, columns, "prompt")
+    if prompt is None:
         return read_dialogue(answer["content"]) or [answer]
+    if isinstance(prompt, str) and read_prompt(prompt):
+        answer["content"] = answer["content"].strip()  # the space behind "Assistant:"
     return [answer]
 
 

@@ -12,6 +12,7 @@ from studio.data import shapes
 from studio.data.detection import Detection
 from studio.data.expressions import columns_in
 from studio.data.groups import UNKNOWN, Group, Groups, groups_of
+from studio.data.guess import guess_columns
 from studio.data.records import Problem
 from studio.errors import DataError
 from studio.recipe import Data
@@ -113,10 +114,16 @@ def _nothing_known(groups: Groups, name: str) -> Detection:
     return Detection(None, "no record has columns that the studio knows.", {}, problems=(
         Problem(
             f"the format is unknown; the columns are {listed(groups.column_names)}.", "",
-            "Set data.format and data.columns, for example format: prompt_completion with "
-            "columns: {prompt: ..., completion: ...}.",
+            f"Say which column plays which part; {_example(groups)}.",
         ),
     ))
+
+
+def _example(groups: Groups) -> str:
+    columns = guess_columns(groups)
+    said = ", ".join(f"{role}: {column}" for role, column in columns.items())
+    return f"perhaps data.columns: {{{said}}}" if said else \
+        "for example data.columns: {prompt: ..., completion: ...}"
 
 
 def _one_format(name: str, counts: _Counts, groups: Groups) -> Detection:
@@ -173,6 +180,8 @@ def _shape_of_roles(groups: Groups, data: Data) -> shapes.Shape:
     possible = [shape for shape in shapes.SHAPES if given <= set(shape.roles)]
     complete = [shape for shape in possible if set(shape.needed) <= given]
     for shape in complete:
+        if shape.format == "dialogue" and groups.kind_of(data.columns["text"]) != "dialogue":
+            continue
         if shape.format != "prompts":
             return shape
     names = shapes.by_usual_name(groups.column_names)

@@ -120,6 +120,11 @@ class Groups:
         codes = numpy.frombuffer(bytes(self.codes), dtype=numpy.uint8)
         return numpy.flatnonzero(codes == _CODES[format]).astype(numpy.uint32)
 
+    def kind_of(self, expression: str) -> str:
+        """What a column, or a place inside one, mostly holds; "empty" where it is not known."""
+        column = self.columns.get(expression) or self.paths.get(expression)
+        return column.kind if column else "empty"
+
     def of(self, format: str) -> Iterator[Group]:
         """The groups of one format, one for each set of columns, in order of first appearance."""
         return (group for group in self.groups.values() if group.format == format)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from studio.data import shapes
 from studio.data.detect import detect
-from studio.data.groups import Column, Groups
+from studio.data.groups import Groups
+from studio.data.guess import guess_columns
 
 
 @dataclass(frozen=True)
@@ -71,61 +72,8 @@ def choices_of(groups: Groups) -> tuple[Choice, ...]:
                  for found in (groups.columns, groups.paths) for name, column in found.items())
 
 
-# In the languages in which hobbyists most often name their columns.
-_LOOKS_LIKE = {
-    "prompt": ("question", "prompt", "instruction", "query", "input", "request", "ask", "source",
-               "frage", "aufgabe", "eingabe", "pregunta", "demande", "вопрос", "问题", "質問"),
-    "completion": ("answer", "response", "completion", "output", "reply", "solution", "target",
-                   "summary", "translation", "antwort", "ausgabe", "respuesta", "réponse",
-                   "reponse", "ответ", "回答", "答案"),
-    "chosen": ("chosen", "better", "prefer", "winner", "accepted"),
-    "rejected": ("reject", "worse", "loser"),
-    "system": ("system",),
-}
-_NO_CONTENT = ("id", "uuid", "url", "link", "date", "time", "lang", "language", "category",
-               "license", "author", "split", "index")
-
-
 def suggest(groups: Groups) -> dict[str, str]:
     """A first guess at `data.columns`: the detected columns, or those whose names or contents
     come near a format. Empty where nothing does."""
     found = detect(groups, "")
-    if found.format is not None:
-        return found.columns
-    fields = {**groups.columns, **groups.paths}
-    turns = next((name for name, column in fields.items() if column.kind == "turns"), None)
-    if turns is not None:
-        return {"messages": turns}
-    texts = [name for name, column in fields.items() if _may_be_text(name, column)]
-    guess = _by_name(texts, "chosen", "rejected", "prompt", "system")
-    if "chosen" in guess and "rejected" in guess:
-        return guess
-    return _pair(texts)
-
-
-def _pair(texts: list[str]) -> dict[str, str]:
-    """A question and its answer; by order where the names say nothing."""
-    pair = _by_name(texts, "prompt", "completion", "system")
-    free = [name for name in texts if name not in pair.values()]
-    if len(texts) == 1:
-        return {"text": texts[0]}
-    for role in ("prompt", "completion"):
-        if role not in pair and free:
-            pair[role] = free.pop(0)
-    return pair if "completion" in pair else {}
-
-
-def _may_be_text(name: str, column: Column) -> bool:
-    last = name.rsplit(".", 1)[-1].lower().replace("-", "_").split("_")
-    return column.kind in ("text", "dialogue") and not set(last) & set(_NO_CONTENT)
-
-
-def _by_name(names: list[str], *roles: str) -> dict[str, str]:
-    guess: dict[str, str] = {}
-    for role in roles:
-        free = [name for name in names if name not in guess.values()]
-        found = next((name for word in _LOOKS_LIKE[role] for name in free if word in name.lower()),
-                     None)
-        if found is not None:
-            guess[role] = found
-    return guess
+    return found.columns if found.format is not None else guess_columns(groups)

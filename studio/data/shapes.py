@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from studio.data.dialogue import style_of
+from studio.data.dialogue import read_prompt, style_of
 from studio.data.records import Row
 from studio.data.tools import may_be_tools
 from studio.data.turn_lists import turn_kind
@@ -67,7 +67,7 @@ SHAPES = (
     Shape("prompt_completion", "a prompt and its completion",
           {"prompt": _PROMPTS, "completion": _COMPLETIONS}, {**_SYSTEM, **_TOOLS}),
     Shape("dialogue", "a conversation written as one text with marks such as ### Human:",
-          {"text": (*_TEXTS, *_TURNS)}, _SYSTEM),
+          {"text": (*_TEXTS, *_TURNS, "prompt", "input")}, _SYSTEM),
     Shape("text", "plain text", {"text": _TEXTS}, {}),
     Shape("prompts", "prompts without answers", {"prompt": (*_PROMPTS, *_TURNS)},
           {**_INPUT, **_SYSTEM, **_TOOLS}),
@@ -199,7 +199,10 @@ def _fits_sharegpt(row: Row, columns: dict[str, str]) -> bool:
 
 def _fits_dialogue(row: Row, columns: dict[str, str]) -> bool:
     value = row[columns["text"]]
-    return isinstance(value, str) and style_of(value) is not None
+    if not isinstance(value, str) or style_of(value) is None:
+        return False
+    # A text that stops where its last answer would begin is a prompt, if it is called one.
+    return columns["text"].strip().lower() not in ("prompt", "input") or read_prompt(value) is None
 
 
 def _fits_text(row: Row, columns: dict[str, str]) -> bool:

@@ -15,6 +15,8 @@ import orjson
 from studio.data.records import has_broken_text
 
 _OPENS_LIST = re.compile(r"\s*\[\s*\{")
+_QUESTIONS = ("human", "user", "input", "question", "prompt", "query")
+_ANSWERS = ("assistant", "gpt", "bot", "output", "answer", "response")
 _LONGEST_LITERAL = 200_000
 
 
@@ -30,7 +32,33 @@ def turn_kind(value: Any) -> str | None:
 
 def turn_list(value: Any) -> list[Any] | None:
     """The entries of a list of turns: of a list, JSON text, one turn, {"messages": [...]}, or
-    {"role": [...], "content": [...]}; None where `value` is none of them."""
+    {"role": [...], "content": [...]}; None where `value` is none of them. Pairs of a question and
+    its answer become two entries each."""
+    entries = _entries(value)
+    if entries and isinstance(entries[0], dict) and "role" not in entries[0] \
+            and "from" not in entries[0]:
+        return _unpaired(entries)
+    return entries
+
+
+def _unpaired(entries: list[Any]) -> list[Any]:
+    """[{"human": q, "assistant": a}, ...] as turns; other entries as they are."""
+    question = next((name for name in _QUESTIONS if name in entries[0]), None)
+    answer = next((name for name in _ANSWERS if name in entries[0]), None)
+    if question is None or answer is None:
+        return entries
+    turns: list[Any] = []
+    for entry in entries:
+        if not isinstance(entry, dict):
+            return entries
+        if entry.get("system"):
+            turns.append({"role": "system", "content": entry["system"]})
+        turns += [{"role": "user", "content": entry.get(question)},
+                  {"role": "assistant", "content": entry.get(answer)}]
+    return turns
+
+
+def _entries(value: Any) -> list[Any] | None:
     if isinstance(value, list):
         return value
     if isinstance(value, str):

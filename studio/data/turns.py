@@ -120,7 +120,11 @@ def _text(content: Any, number: int) -> str:
     texts = [_block_text(block) for block in blocks]
     if texts and None not in texts:
         return "".join(text for text in texts if text is not None)
-    raise RowFault("bad_turn", f"turn {number} has no text.",
+    other = next((block["type"] for block in blocks
+                  if isinstance(block, dict) and isinstance(block.get("type"), str)
+                  and _block_text(block) is None), None)
+    held = f" alone: it holds {other[:60]!r}" if other else ""
+    raise RowFault("bad_turn", f"turn {number} has no text{held}.",
                    "Give every turn a text; pictures and sounds cannot be taught.")
 
 

@@ -44,7 +44,7 @@ cells = values | lists | dialogues | lists.map(json.dumps) | lists.map(str) | \
     st.fixed_dictionaries({"messages": lists})
 rows = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=4), cells, max_size=5)
 
-usual = settings(deadline=None, max_examples=300,
+usual = settings(deadline=None, max_examples=150,
                  suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 

@@ -112,7 +112,9 @@ def test_the_columns_that_most_rows_use_are_the_detected_ones():
 def test_unknown_columns_are_named_and_the_way_out_too():
     [problem] = found({"foo": 1, "bar": 2}).problems
     assert "'foo', 'bar'" in problem.what
-    assert "data.columns" in problem.hint
+    assert "for example data.columns: {prompt: ..., completion: ...}" in problem.hint
+    [problem] = found({"Frage": "q", "Antwort": "a"}).problems
+    assert "perhaps data.columns: {prompt: Frage, completion: Antwort}" in problem.hint
 
 
 def test_no_rows_at_all_give_no_format():
@@ -128,6 +130,14 @@ def test_the_recipe_overrules_columns_and_format():
     assert to_sample(row, pair) == Conversation(TURNS)
     text = choose_format(groups, "a.csv", Data(format="text", columns={"text": "antwort"}))
     assert to_sample(row, text) == PlainText("a")
+
+
+def test_a_mapped_text_is_a_dialogue_where_it_marks_its_speakers():
+    rows = {"a": "### Human: q### Assistant: a", "b": "words"}
+    groups = counted(rows)
+    assert choose_format(groups, "", Data(columns={"text": "a"})).format == "dialogue"
+    assert choose_format(groups, "", Data(columns={"text": "b"})).format == "text"
+    assert choose_format(groups, "", Data(columns={"text": "{a} {b}"})).format == "text"
 
 
 def test_one_named_column_is_completed_with_the_usual_names():

@@ -39,6 +39,7 @@ def test_choices_are_the_columns_and_what_lies_inside_them():
      {"prompt": "qa.question", "completion": "qa.answer"}),
     ({"trajectory": TURNS}, {"messages": "trajectory"}),
     ({"record": {"log": TURNS}}, {"messages": "record.log"}),
+    ({"sample": "### Human: q### Assistant: a"}, {"text": "sample"}),
     ({"story_id": "7", "story": "Once."}, {"text": "story"}),
     ({"left": "one", "right": "two"}, {"prompt": "left", "completion": "right"}),
     ({"the_question": "q", "better_reply": "a", "worse_reply": "b", "x": "y"},

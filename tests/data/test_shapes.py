@@ -26,6 +26,8 @@ def matched(row):
     ({"prompt": "q", "completion": "a", "label": 3},
      ("prompt_completion", {"prompt": "prompt", "completion": "completion"})),
     ({"output": "a", "label": 1}, None),
+    ({"prompt": "[INST] q [/INST] a"}, ("dialogue", {"text": "prompt"})),
+    ({"prompt": "[INST] q [/INST]"}, ("prompts", {"prompt": "prompt"})),
     ({"instruction": "q", "input": "c"}, ("prompts", {"prompt": "instruction", "input": "input"})),
     ({"question": "q", "context": "c"}, ("prompts", {"prompt": "question"})),
 ])
