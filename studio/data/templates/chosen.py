@@ -12,7 +12,7 @@ from studio.data.samples import RowFault
 from studio.data.templates.named import NAMED, family_of, named_template, split_marks
 from studio.data.templates.rendering import render_turns, special_tokens_of
 from studio.data.templates.syntax import check_syntax
-from studio.data.templates.tokens import token_id
+from studio.data.templates.tokens import is_special, token_id
 from studio.recipe import Data
 
 if TYPE_CHECKING:
@@ -89,11 +89,6 @@ def end_of_answer(tokenizer: PreTrainedTokenizerBase, template: str) -> int | No
         text = render_turns(template, special_tokens_of(tokenizer), turns)
     except RowFault:
         return None
-    _, _, behind = text.rpartition(answer)
-    return first_special(tokenizer, behind)
-
-
-def first_special(tokenizer: PreTrainedTokenizerBase, text: str) -> int | None:
-    """The special token that a text begins with, white space aside."""
-    ids = tokenizer.encode(text.lstrip(), add_special_tokens=False) if text.strip() else []
-    return ids[0] if ids and ids[0] in tokenizer.added_tokens_decoder else None
+    behind = text.rpartition(answer)[2].lstrip()
+    ids = tokenizer.encode(behind, add_special_tokens=False) if behind else []
+    return ids[0] if ids and is_special(tokenizer, ids[0]) else None

@@ -12,7 +12,7 @@ from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from studio.data.samples import RowFault, Turn
-from studio.data.templates.sandbox import budget, compiled
+from studio.data.templates.sandbox import FAILURES, budget, compiled
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -43,9 +43,7 @@ def render_turns(
             **special_tokens, **budget(), messages=_as_seen(turns), tools=tools, documents=None,
             add_generation_prompt=answer_next,
         ))
-    # What Jinja wraps, and what Python raises in the expressions of a template.
-    except (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError,
-            AssertionError, RecursionError, MemoryError) as error:
+    except (TemplateError, *FAILURES) as error:
         raise _fault(error, template) from error
 
 
@@ -83,14 +81,19 @@ def explained(error: Exception, template: str) -> str:
     from jinja2 import TemplateError, TemplateSyntaxError
 
     did, line = "cannot render these turns", _line_of(error)
-    said = (str(error) or type(error).__name__).rstrip(".")
+    said = _without_dot(str(error) or type(error).__name__)
     if isinstance(error, TemplateSyntaxError):
         did, line = "is not valid Jinja", error.lineno
     elif type(error) is TemplateError:  # raise_exception: the template's own words
         did = "refuses these turns"
     elif isinstance(error, RecursionError):
         said = "it calls itself without end"
-    return f"{did}: {said}" + ("" if line is None else f" (line {line}{_shown(line, template)})")
+    place = "" if line is None else f" (line {line}{_shown(line, template, said)})"
+    return f"{did}: {said}{place}"
+
+
+def _without_dot(text: str) -> str:
+    return text if text.endswith("...") else text.removesuffix(".")
 
 
 def _line_of(error: BaseException) -> int | None:
@@ -100,8 +103,8 @@ def _line_of(error: BaseException) -> int | None:
     return lines[-1] if lines else None
 
 
-def _shown(line: int, template: str) -> str:
-    """The text of that line, where it is short enough to help."""
+def _shown(line: int, template: str, said: str) -> str:
+    """The text of that line, where it is short enough to help and says something new."""
     lines = template.splitlines()
     text = lines[line - 1].strip() if 0 < line <= len(lines) else ""
-    return f": {text}" if 0 < len(text) <= 100 else ""
+    return f": {text}" if 0 < len(text) <= 100 and said not in text else ""

@@ -24,6 +24,11 @@ LARGEST_PRODUCT = 10_000_000
 BUDGET_NAME = "studio_loop_budget"
 """The variable of a rendering that counts its loops."""
 
+FAILURES = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError,
+            RecursionError, MemoryError, SyntaxError)
+"""What Python raises in the expressions of a template, besides jinja2.TemplateError; SyntaxError
+where Jinja's own code for it is nested too deep."""
+
 
 class LoopBudget:
     """How many more turns the loops of one rendering may take."""

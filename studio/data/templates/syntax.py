@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from studio.data.templates.sandbox import BUDGET_NAME, compiled, sandbox
+from studio.data.templates.sandbox import BUDGET_NAME, FAILURES, compiled, sandbox
 from studio.errors import DataError
 
 if TYPE_CHECKING:
@@ -34,16 +34,16 @@ def check_syntax(text: str) -> None:
         compiled(text)
     except TemplateSyntaxError as error:
         raise _not_jinja(error, text) from error
-    # A product in the template that is too large is worked out while it is compiled.
-    except (ArithmeticError, MemoryError, RecursionError) as error:
+    except FAILURES as error:
         raise DataError(f"The chat template cannot be read: {error}.", _HINT) from error
     environment = sandbox()
     tree = environment.parse(text)
     known = {*VARIABLES, *environment.globals, BUDGET_NAME}
     used = _undeclared(tree)
     unknown = used - known - _set_somewhere(tree) - _asked_for(tree)
-    if unknown:
-        raise _unknown_name(_first(tree, unknown), text)
+    uses = _uses(tree, unknown)
+    if uses:
+        raise _unknown_name(min(uses, key=lambda node: node.lineno), text)
     if "messages" not in used:
         raise DataError("The chat template never uses messages, so every example would be the "
                         "same.", "Write the turns: {% for message in messages %} ...")
@@ -88,14 +88,15 @@ def _operands(condition: Any) -> list[Any]:
     return _operands(condition.node) if isinstance(condition, nodes.Not) else [condition]
 
 
-def _first(tree: nodes.Template, names: set[str]) -> nodes.Name:
+def _uses(tree: nodes.Template, names: set[str]) -> list[nodes.Name | nodes.NSRef]:
     from jinja2 import nodes
 
-    found = [node for node in tree.find_all(nodes.Name) if node.name in names]
-    return min(found, key=lambda node: node.lineno)
+    found: list[nodes.Name | nodes.NSRef] = list(tree.find_all(nodes.Name))
+    found += tree.find_all(nodes.NSRef)
+    return [node for node in found if node.name in names]
 
 
-def _unknown_name(node: nodes.Name, text: str) -> DataError:
+def _unknown_name(node: nodes.Name | nodes.NSRef, text: str) -> DataError:
     near = get_close_matches(node.name, VARIABLES, n=1)
     question = f"Did you mean {near[0]}? " if near else ""
     place = _place(text, node.lineno, rf"\b{re.escape(node.name)}\b")

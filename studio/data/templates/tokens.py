@@ -20,3 +20,8 @@ def adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether this tokenizer puts a begin-of-text token before plain text."""
     bos = tokenizer.bos_token_id
     return bos is not None and list(tokenizer("a")["input_ids"])[:1] == [bos]
+
+
+def is_special(tokenizer: PreTrainedTokenizerBase, number: int) -> bool:
+    """Whether a token was added to the vocabulary as a whole, as all special ones are."""
+    return number in tokenizer.added_tokens_decoder
