@@ -1,11 +1,11 @@
 """What reading gives: rows, where each stood, and what was wrong with the others.
 
-Holds no reading itself; see `sources.py`.
+Holds no reading itself; see `reading/`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 Row = dict[str, Any]
@@ -45,46 +45,6 @@ class Read:
     place: str
     row: Row | None = None
     problem: Problem | None = None
-
-
-@dataclass
-class Records:
-    """All that was read from one source, in its order.
-
-    `places[i]` says where `rows[i]` stood. `total_rows` counts the rows that could not be
-    read as well, so `total_rows - len(rows)` were left out, each with a Problem.
-    """
-
-    name: str
-    rows: list[Row] = field(default_factory=list)
-    places: list[str] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    total_rows: int = 0
-
-    @property
-    def columns(self) -> list[str]:
-        """Every column that any row has, in order of first appearance."""
-        names: dict[str, None] = {}
-        for row in self.rows:
-            names.update(dict.fromkeys(row))
-        return list(names)
-
-    def keep(self, row: Row, place: str) -> None:
-        """Count a row and keep it, unless a text in it cannot be written as UTF-8."""
-        if has_broken_text(row):
-            self.leave_out(
-                "the text holds bytes that are not valid UTF-8, so this record is left out.",
-                place, "Save the file as UTF-8, or correct this record.",
-            )
-            return
-        self.total_rows += 1
-        self.rows.append(row)
-        self.places.append(place)
-
-    def leave_out(self, what: str, place: str, hint: str) -> None:
-        """Count a row that cannot be used and say why."""
-        self.total_rows += 1
-        self.problems.append(Problem(what, place, hint))
 
 
 def has_broken_text(value: Any) -> bool:

@@ -148,8 +148,9 @@ class Stages:
         base.tokenizer.chat_template = data.chat_template
         if data.skipped:
             first = data.skipped[0]
-            self.run.append("note", level="warning", text=f"{data.skipped_count:,} records are left "
-                            f"out; the first: {first.what} ({first.where or 'no line'}).")
+            self.run.append("note", level="warning", text=(
+                f"{data.skipped_count:,} records are left out; the first: {first.what} "
+                f"({first.where or 'no line'})."))
         record_environment(self.run, device, data.train, data.eval)
         self._stop_here()
         return data

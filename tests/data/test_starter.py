@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from studio.data.reading.sources import starter_files
 from studio.data.score import Score, score_json
-from studio.data.sources import starter_files
 
 INSTRUCTION = re.compile(r"^Turn this order into JSON[^\n]*\n\n")
 

@@ -43,7 +43,8 @@ class Statistics:
     length_counts: tuple[int, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "length_edges": list(self.length_edges),
+                "length_counts": list(self.length_counts)}
 
 
 @dataclass(frozen=True)
