@@ -84,7 +84,8 @@ def csv_blocks(opened: Opened, *, is_tabs: bool) -> Iterator[Block]:
                        opened.file.prefix)
     first = next(records, None)
     if isinstance(first, Read):
-        raise DataError(f"The header of {opened.file.name} cannot be read: {first.problem}")
+        raise DataError(f"The header of {opened.file.name} cannot be read: {first.problem.what}",
+                        first.problem.hint)
     header = _Header(first[1] if first else [])
     yield from (note(problem, 0) for problem in header.problems(opened.file.prefix))
     yield from _blocks(records, header.names, opened)
