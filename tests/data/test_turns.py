@@ -33,6 +33,12 @@ def test_what_is_no_text_is_refused(content):
         read_turns([{"role": "user", "content": content}])
 
 
+def test_what_stands_in_the_place_of_a_text_is_named():
+    with pytest.raises(RowFault, match="turn 1 has no text alone: it holds 'image_url'"):
+        read_turns([{"role": "user", "content": [{"type": "text", "text": "Look:"},
+                                                 {"type": "image_url"}]}])
+
+
 def test_what_a_tool_gives_may_be_any_value():
     turns = read_turns([{"role": "tool", "content": {"a": [1, None]}},
                         {"role": "tool", "content": [{"type": "text", "text": "b"}]},
