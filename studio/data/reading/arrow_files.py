@@ -40,25 +40,26 @@ def arrow_blocks(file: DataFile) -> Iterator[Block]:
     """Every row of an Arrow file or stream. Raises DataError where it is damaged."""
     with _damage(file, "Arrow"), ExitStack() as stack:
         first = 1
-        for batch, part in _batches(file, stack):
+        for batch, done in _batches(file, stack):
             if first == 1:
                 yield from _notes(batch.schema, file)
             # Offsets that point nowhere would end the program, not raise an error.
             batch.validate(full=True)
             for piece in slices(batch):
-                yield table_block(piece, first, file.prefix, _done(file, part))
+                yield table_block(piece, first, file.prefix, done)
                 first += piece.num_rows
 
 
-def _batches(file: DataFile, stack: ExitStack) -> Iterator[tuple[Any, float]]:
-    """(batch, part of the file that is read after it) of both formats that end in .arrow."""
+def _batches(file: DataFile, stack: ExitStack) -> Iterator[tuple[Any, int]]:
+    """(batch, how far into the source its end lies) of both formats that end in .arrow."""
     import pyarrow
 
     if file.path.suffix.lower() in COMPRESSED:
         opened = stack.enter_context(open_bytes(file, is_text=False))
         head = opened.peek()
         source = pyarrow.PythonFile(io.BufferedReader(opened, BLOCK_BYTES), "r")
-        yield from _stream(source, file, head)
+        for batch in _stream(source, file, head):
+            yield batch, opened.position
         return
     with file.path.open("rb") as raw:
         head = raw.read(len(_FILE_MAGIC))
@@ -68,12 +69,14 @@ def _batches(file: DataFile, stack: ExitStack) -> Iterator[tuple[Any, float]]:
     if head == _FILE_MAGIC:
         reader = stack.enter_context(pyarrow.ipc.open_file(mapped))
         for number in range(reader.num_record_batches):
-            yield reader.get_batch(number), (number + 1) / reader.num_record_batches
+            yield (reader.get_batch(number),
+                   _done(file, (number + 1) / reader.num_record_batches))
     else:
-        yield from _stream(mapped, file, head)
+        for batch in _stream(mapped, file, head):
+            yield batch, file.start_bytes + mapped.tell()
 
 
-def _stream(source: Any, file: DataFile, head: bytes) -> Iterator[tuple[Any, float]]:
+def _stream(source: Any, file: DataFile, head: bytes) -> Iterator[Any]:
     import pyarrow
 
     if head.startswith(_OLD_FEATHER):
@@ -82,8 +85,7 @@ def _stream(source: Any, file: DataFile, head: bytes) -> Iterator[tuple[Any, flo
     if head.startswith(_FILE_MAGIC):  # in a packed file: the rest can be read as a stream
         source.read(len(_FILE_MAGIC))
     with pyarrow.ipc.open_stream(source) as reader:
-        for batch in reader:
-            yield batch, min(1.0, source.tell() / max(1, file.path.stat().st_size))
+        yield from reader
 
 
 def _notes(schema: Any, file: DataFile) -> Iterator[Block]:
@@ -114,7 +116,7 @@ def _damage(file: DataFile, kind: str) -> Iterator[None]:
 
     try:
         yield
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, ValueError, OSError) as error:  # ValueError: a name in it
         if isinstance(error, OSError) and error.errno:
             raise
         raise DataError(f"{file.name} is not a readable {kind} file: {error}",

@@ -19,7 +19,8 @@ from studio.progress import ShouldStop
 from studio.settings import Settings
 
 # A name without a slash has no dot: "orders.xls" is a file that is missing.
-_SPEC = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*/[\w.-]+|[A-Za-z0-9][\w-]*)(:(?P<config>[\w.-]+))?"
+_SPEC = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}|[A-Za-z0-9][\w-]{0,95})"
+                   r"(:(?P<config>[\w.-]+))?"
                    r"(#(?P<split>[\w.-]+(\[[\d:%+ -]*\])?))?")
 _ROWS_AT_ONCE = 1000
 _FIRST_PAGE_ROWS = 50
@@ -75,7 +76,8 @@ class HubPart:
                 token=self.settings.hub_token, cache_dir=str(self._cache), streaming=is_streamed,
                 download_config=datasets.DownloadConfig(local_files_only=self.settings.offline),
             )
-        except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        # RuntimeError: the data set needs a script of its own.
+        except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
             raise self._error(error) from error
 
     def _next(self, tables: Iterator[Any]) -> Any:

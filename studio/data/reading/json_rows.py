@@ -59,7 +59,7 @@ def _too_deep(place: str) -> Read:
 def _read_odd(data: bytes, place: str) -> Read:
     """What orjson refuses: broken, or JSON with NaN, huge numbers or half characters."""
     try:
-        text = data.decode("utf-8").removeprefix("\ufeff")
+        text = data.decode("utf-8").removeprefix("\ufeff").rstrip()
     except UnicodeDecodeError:
         return undecoded(place)
     try:
@@ -79,8 +79,8 @@ def _read_odd(data: bytes, place: str) -> Read:
 
 
 def _broken(error: json.JSONDecodeError, text: str, place: str) -> Read:
-    what = f"not valid JSON: {error.msg} at column {error.colno}"
-    if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"):
+    what = f"not valid JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
+    if error.pos >= len(text) or error.msg.startswith("Unterminated"):
         return left_out(f"{what}; the record ends in the middle.", place,
                         "Complete it, or get the file again: it may have been cut off.")
     if error.msg.startswith("Invalid control"):

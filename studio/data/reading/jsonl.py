@@ -72,6 +72,8 @@ def jsonl_blocks(file: Opened) -> Iterator[Block]:
 def _cut(data: bytes, line: int, prefix: str, done: int) -> Iterator[Block]:
     """Blocks of at most BLOCK_ROWS lines; none for blank ones."""
     start = 0
+    if data.isspace():
+        return
     if data.count(b"\n") > BLOCK_ROWS:
         ends = numpy.flatnonzero(numpy.frombuffer(data, numpy.uint8) == ord("\n")) + 1
         for end in ends[BLOCK_ROWS - 1::BLOCK_ROWS].tolist():

@@ -44,7 +44,9 @@ class Table:
         return reads
 
 
-def table_block(batch: pyarrow.RecordBatch, first_row: int, prefix: str, done: int) -> Table:
+def table_block(
+    batch: pyarrow.RecordBatch | pyarrow.Table, first_row: int, prefix: str, done: int
+) -> Table:
     """A block of the rows of `batch` and no others, even where it is a slice."""
     import pyarrow
 
@@ -53,12 +55,12 @@ def table_block(batch: pyarrow.RecordBatch, first_row: int, prefix: str, done: i
         batch = batch.rename_columns(names)
     sink = pyarrow.BufferOutputStream()
     with pyarrow.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
+        writer.write(batch)
     return Table(sink.getvalue().to_pybytes(), first_row, prefix, done)
 
 
-def slices(batch: pyarrow.RecordBatch) -> Iterator[pyarrow.RecordBatch]:
-    """The batch in pieces of about a megabyte, at most BLOCK_ROWS rows each."""
+def slices(batch: Any) -> Iterator[Any]:
+    """A record batch or table in pieces of about a megabyte, at most BLOCK_ROWS rows each."""
     rows = batch.num_rows
     step = rows_per_block(batch.nbytes, rows)
     for start in range(0, rows, step):

@@ -35,12 +35,12 @@ def test_a_line_that_is_no_object_is_left_out(write, read_all, line):
 
 
 def test_many_short_lines_make_blocks_of_a_thousand_with_the_right_numbers(write, settings):
-    path = write("a.jsonl", "".join(f'{{"n":{n}}}\n' for n in range(1, 200_001)))
+    path = write("a.jsonl", "".join(f'{{"n":{n}}}\n' for n in range(1, 50_001)))
     blocks = list(sources_of(Data(source=path), settings)[0].blocks())
     reads = [read for block in blocks for read in block.read()]
     assert all(len(block.read()) <= BLOCK_ROWS for block in blocks)
-    assert [read.row for read in reads] == [{"n": n} for n in range(1, 200_001)]
-    assert [read.place for read in reads] == [f"line {n}" for n in range(1, 200_001)]
+    assert [read.row for read in reads] == [{"n": n} for n in range(1, 50_001)]
+    assert [read.place for read in reads] == [f"line {n}" for n in range(1, 50_001)]
 
 
 def test_the_end_of_the_last_block_is_the_end_of_the_file(write, settings):
