@@ -23,7 +23,7 @@ from studio.ui.panels import (
     dataset_split,
     dataset_template,
 )
-from studio.ui.panels.dataset_page import DataPage
+from studio.ui.panels.dataset_page import DataPage, signal
 from studio.ui.shared import QUIET, Shared, recipe_of
 from studio.ui.widgets import keys_of
 
@@ -41,9 +41,9 @@ def build(studio: Studio, shared: Shared) -> None:
     """All parts from top to bottom, then what keeps them in step."""
     page = DataPage()
     # Whatever sets the form by program, a preset or an opened recipe, asks for a reading.
-    wanted = gr.State("")
+    wanted = signal()
     shared.add_readout(wanted, lambda reading: set_key(reading.recipe) if reading.recipe else "")
-    shared.when_complete(lambda: _prepare(studio, shared, page))
+    shared.when_complete(lambda: _prepare(studio, shared, page, wanted))
     dataset_sources.build(studio, shared, page)
     dataset_mapping.build(studio, shared, page)
     dataset_report.build(studio, shared, page)
@@ -51,13 +51,20 @@ def build(studio: Studio, shared: Shared) -> None:
     dataset_template.build(studio, shared, page)
     dataset_record.build(studio, shared, page)
     dataset_split.build(shared, page)
-    shared.when_complete(lambda: _wire(studio, shared, page, wanted))
+    shared.when_complete(lambda: _wire(studio, shared, page))
 
 
-def _prepare(studio: Studio, shared: Shared, page: DataPage) -> None:
+def _prepare(studio: Studio, shared: Shared, page: DataPage, wanted: gr.Textbox) -> None:
     """Let every part follow the data after events of its own."""
+    wanted.render()
+    page.settled_signal.render()
+
     def follow(before: str, number: float | None, **form: Any) -> Any:
         return follow_data(studio, page, form, before, number or 1)
+
+    def follow_if_other(wanted: str, before: str, number: float | None, **form: Any) -> Any:
+        # After an edit by hand the data is followed already.
+        return gr.skip() if wanted == before else follow(before, number, **form)
 
     def settle(key: str, seen: tuple[str, str], number: float | None) -> Any:
         studio.warm_up()
@@ -78,6 +85,8 @@ def _prepare(studio: Studio, shared: Shared, page: DataPage) -> None:
         return first.then(settle, **settling)
 
     page.look_again = look_again
+    wanted.change(follow_if_other, **{**following, "inputs_kwargs": {
+        "wanted": wanted, **following["inputs_kwargs"]}}).then(settle, **settling)
 
 
 def follow_data(
@@ -100,14 +109,12 @@ def follow_data(
             *page.updates(studio.data, key, ("", ""), 1 if is_elsewhere else number)]
 
 
-def _wire(studio: Studio, shared: Shared, page: DataPage, wanted: gr.State) -> None:
+def _wire(studio: Studio, shared: Shared, page: DataPage) -> None:
     keys = [key for key in (*keys_of("data"), *MODEL_KEYS) if key not in BY_THEMSELVES]
     edits = [event for key in keys for event in _finished(shared.fields[key])]
     page.recipe_changed([*edits, shared.demo.load], shared)
-    assert page.look_again is not None
-    page.look_again(wanted.change(lambda: None, None, None, **QUIET))
     # The memory estimate counts on the longest example once the data was looked at.
-    shared.refresh_after(page.settled_state.change(lambda: None, None, None, **QUIET))
+    shared.refresh_after(page.settled_signal.change(lambda: None, None, None, **QUIET))
 
     def refresh(key: str, seen: tuple[str, str], number: float | None) -> Any:
         return page.updates(studio.data, key, seen, number or 1)

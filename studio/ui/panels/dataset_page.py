@@ -26,12 +26,13 @@ Views = list[tuple[Component, View]]
 
 @dataclass
 class DataPage:
-    """`live` views follow every step of a scan, `settled` ones what was found, `refilled` ones
-    only that other rows are followed: they hold what a person types."""
+    """`settled_signal` changes when a report is whole. `live` views follow every step of a scan,
+    `settled` ones what was found, `refilled` ones only that other rows are followed: they hold
+    what a person types."""
 
     following: gr.State = field(default_factory=lambda: gr.State(""))
     seen: gr.State = field(default_factory=lambda: gr.State(("", "")))
-    settled_state: gr.State = field(default_factory=lambda: gr.State(""))
+    settled_signal: Component = field(default_factory=lambda: signal())
     live: Views = field(default_factory=list)
     settled: Views = field(default_factory=list)
     refilled: Views = field(default_factory=list)
@@ -43,7 +44,7 @@ class DataPage:
     def outputs(self) -> list[Component]:
         """What `updates` gives values for, in order."""
         assert self.number is not None
-        return [self.seen, self.settled_state, *(one for one, _ in self.live),
+        return [self.seen, self.settled_signal, *(one for one, _ in self.live),
                 *(one for one, _ in self.settled), self.number, *self.record]
 
     def updates(self, desk: DataDesk, key: str, seen: tuple[str, str], number: float) -> Any:
@@ -76,18 +77,25 @@ class DataPage:
         shared.refresh_after(self.look_again(after))
 
 
+def signal() -> gr.Textbox:
+    """A hidden text whose `change` tells that a tick or a reading gave it another value.
+
+    A `gr.State` does not tell it for events past the queue. Render it outside the tabs: what is
+    inside is not there before its tab was opened.
+    """
+    return gr.Textbox("", visible="hidden", render=False)
+
+
 def record_updates(desk: DataDesk, key: str, number: float | None) -> list[Any]:
-    """Updates of the number, the line beside it, the raw record, and the rendered one."""
+    """Updates of the number, the raw record, and the rendered one."""
     try:
         record = desk.record(key, int(number or 1))
     except StudioError as error:
-        return [gr.skip(), "", record_view.raw_view(None),
+        return [gr.skip(), record_view.raw_view(None),
                 record_view.fault_view(error.message, error.hint)]
     if record is None:
-        return [1, "", record_view.raw_view(None), record_view.nothing_view()]
+        return [1, record_view.raw_view(None), record_view.nothing_view()]
     look = desk.look(key)
-    if look is not None and not look.begun:
-        return [record.number, "", record_view.raw_view(record.row, record.place),
-                record_view.waiting_view()]
-    return [record.number, record_view.total_view(record.total),
-            record_view.raw_view(record.row, record.place), record_view.record_view(record)]
+    is_waiting = look is not None and not look.begun
+    return [record.number, record_view.raw_view(record.row, record_view.place_words(record)),
+            record_view.waiting_view() if is_waiting else record_view.record_view(record)]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def build(studio: Studio, shared: Shared, page: DataPage) -> None:
     """The number with its buttons, then the three views side by side."""
     with gr.Group(elem_classes="card", elem_id="dataset-record"):
-        with gr.Row():
+        with gr.Row(elem_classes="record-nav"):
             gr.HTML(markup.heading("One record, as the model sees it",
                                    "Exactly what training gets. Coloured tokens are learned, the "
                                    "rest is only read."))
@@ -27,7 +27,6 @@ def build(studio: Studio, shared: Shared, page: DataPage) -> None:
                                  elem_id="dataset-previous")
             number = gr.Number(1, label="Record number", show_label=False, precision=0, scale=0,
                                min_width=90, elem_id="dataset-record-number", container=False)
-            total = gr.HTML(elem_id="dataset-record-total", padding=False, scale=0, min_width=60)
             following = gr.Button("Next", size="sm", scale=0, min_width=90, elem_id="dataset-next")
         with gr.Row(elem_classes="record-row"):
             with gr.Column(scale=3, min_width=280):
@@ -35,7 +34,7 @@ def build(studio: Studio, shared: Shared, page: DataPage) -> None:
             with gr.Column(scale=7, min_width=440):
                 rendered = gr.HTML(record_view.nothing_view(), elem_id="dataset-rendered",
                                    padding=False)
-    page.number, page.record = number, (total, raw, rendered)
+    page.number, page.record = number, (raw, rendered)
     _wire(studio, page, {previous: -1, following: 1})
 
 

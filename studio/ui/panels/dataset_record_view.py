@@ -55,9 +55,9 @@ def raw_view(row: dict[str, Any] | None, place: str = "") -> str:
             f"</pre>{rest}</div>")
 
 
-def total_view(total: int | None) -> str:
-    """How many records there are, beside the number of the one that is shown."""
-    return f'<span class="quiet">of {total:,}</span>' if total else ""
+def place_words(record: Record) -> str:
+    """"line 3, 3 of 720"; the total once it is known."""
+    return record.place + (f", {record.number:,} of {record.total:,}" if record.total else "")
 
 
 def record_view(record: Record) -> str:

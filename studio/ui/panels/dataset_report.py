@@ -15,7 +15,8 @@ from studio.ui import markup
 from studio.ui.data_desk import Look
 from studio.ui.guard import guarded
 from studio.ui.panels import dataset_findings_view as findings_view
-from studio.ui.panels.dataset_page import DataPage
+from studio.ui.panels.dataset_page import DataPage, signal
+from studio.ui.panels.dataset_record import wire_jump
 from studio.ui.shared import PRIVATE, QUIET, Shared, recipe_of
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ def chosen_view(look: Look) -> str:
 def _wire(studio: Studio, shared: Shared, page: DataPage, parts: list[Any]) -> None:
     listed, clean, work = parts
     assert page.number is not None
-    mine, seen, ready = gr.State(0.0), gr.State(-1), gr.State("")
+    mine, seen, ready = gr.State(0.0), gr.State(-1), signal()
+    ready.render()
+    wire_jump(studio, page, listed)
 
     @guarded
     def choose(event: gr.EventData, key: str, seen: Any, number: float) -> Any:
@@ -77,18 +80,17 @@ def _wire(studio: Studio, shared: Shared, page: DataPage, parts: list[Any]) -> N
         return page.updates(studio.data, key, seen, number)
 
     @guarded
-    def begin(key: str) -> list[Any]:
+    def begin(key: str) -> float:
         start_cleaning(studio, key)
-        task = studio.cleaning.snapshot()
-        return [task.started_seconds, gr.Button(interactive=False)]
+        return studio.cleaning.snapshot().started_seconds
 
     def refresh(seen: int, mine: float) -> Any:
         task = studio.cleaning.snapshot()
         if task.version == seen:
             return gr.skip()
         is_mine = task.state == "done" and task.started_seconds == mine
-        return [findings_view.cleaning_view(task), gr.Button(interactive=not task.is_active),
-                str(mine) if is_mine else gr.skip(), task.version]
+        return [findings_view.cleaning_view(task), str(mine) if is_mine else gr.skip(),
+                task.version]
 
     @guarded
     def take(**form: Any) -> list[Any]:
@@ -99,9 +101,9 @@ def _wire(studio: Studio, shared: Shared, page: DataPage, parts: list[Any]) -> N
             recipe.with_values(findings_view.new_sources(cleaned, recipe.data)))
 
     listed.click(choose, [page.following, page.seen, page.number], page.outputs(), **QUIET)
-    clean.click(begin, page.following, [mine, clean], **QUIET)
-    shared.ticks.add(refresh, [seen, mine], [work, clean, ready, seen])
-    shared.demo.load(refresh, [seen, mine], [work, clean, ready, seen], **QUIET)
+    clean.click(begin, page.following, mine, **QUIET)
+    shared.ticks.add(refresh, [seen, mine], [work, ready, seen])
+    shared.demo.load(refresh, [seen, mine], [work, ready, seen], **QUIET)
     page.recipe_changed(ready.change(take, inputs_kwargs=shared.form(), outputs=shared.ordered(),
                                      show_progress="hidden", **PRIVATE), shared)
 
