@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from studio.data.findings import Finding, Level
 from studio.data.samples import RowFault
 from studio.data.templates.chosen import template_for
-from studio.data.templates.parts import Part
+from studio.data.templates.extras import Extra
 from studio.data.templates.probe import ONE_ANSWER, TWO_ANSWERS, Case, Probe, finding, sentence
 from studio.data.templates.token_checks import TOKEN_CHECKS
 from studio.data.templates.turn_checks import OTHER, TURN_CHECKS
@@ -26,11 +26,11 @@ _GRAVEST_FIRST: tuple[Level, ...] = ("problem", "warning", "info")
 
 
 def check_template(
-    tokenizer: PreTrainedTokenizerBase, data: Data, *, parts: Collection[Part] | None = None
+    tokenizer: PreTrainedTokenizerBase, data: Data, *, extras: Collection[Extra] | None = None
 ) -> list[Finding]:
     """Everything that is known to be wrong with the template, gravest first.
 
-    `parts` is what the data has, as `parts_of` says, where that is known: the loss of anything
+    `extras` is what the data has, as `extras_of` says, where that is known: the loss of anything
     else is not told.
     """
     try:
@@ -44,7 +44,7 @@ def check_template(
         return [finding("refuses", "problem", "The chat template refuses a plain conversation",
                         f"{sentence(one)} So no row with turns can be taught.", one.hint)]
     takes_two = isinstance(two, str)
-    case = Case(probe, data, parts, TWO_ANSWERS if takes_two else ONE_ANSWER,
+    case = Case(probe, data, extras, TWO_ANSWERS if takes_two else ONE_ANSWER,
                  two if isinstance(two, str) else one)
     found = [check(case) for check in (*TOKEN_CHECKS, *TURN_CHECKS)]
     if isinstance(two, RowFault):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.data.findings import Finding, Level
 from studio.data.samples import RowFault, Turn
-from studio.data.templates.parts import Part
+from studio.data.templates.extras import Extra
 from studio.data.templates.rendering import render_turns, special_tokens_of
 from studio.recipe import Data
 
@@ -67,19 +67,19 @@ class Probe:
 @dataclass(frozen=True)
 class Case:
     """What one check is given: `talk` is the longest conversation that the template takes, `text`
-    its rendering, `parts` what the data has, where that is known."""
+    its rendering, `extras` what the data has, where that is known."""
 
     probe: Probe
     data: Data
-    parts: Collection[Part] | None
+    extras: Collection[Extra] | None
     talk: list[Turn]
     text: str
 
-    def level(self, part: Part, unknown: Level) -> Level | None:
-        """How grave the loss of a part is: not at all where the data has none of it."""
-        if self.parts is None:
+    def level(self, extra: Extra, unknown: Level) -> Level | None:
+        """How grave the loss of an extra is: not at all where the data has none of it."""
+        if self.extras is None:
             return unknown
-        return "problem" if part in self.parts else None
+        return "problem" if extra in self.extras else None
 
 
 Check = Callable[[Case], Finding | None]

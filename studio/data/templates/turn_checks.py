@@ -1,4 +1,4 @@
-"""What a chat template does to the turns: which parts it drops, refuses, or writes differently."""
+"""What a chat template does to the turns: which it drops, refuses, or writes differently."""
 
 from __future__ import annotations
 

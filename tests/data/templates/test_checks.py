@@ -8,8 +8,8 @@ import pytest
 
 from studio.data.samples import Conversation, Judged, PlainText, Preference, PromptOnly
 from studio.data.templates.checks import check_template
+from studio.data.templates.extras import extras_of
 from studio.data.templates.named import NAMED
-from studio.data.templates.parts import parts_of
 from studio.recipe import Data
 from tests.data.templates.tokenizers import ANSWER, PLAIN, QUESTION, TALK, byte_level, metaspace
 
@@ -22,10 +22,10 @@ def chatty():
     return byte_level("<|im_end|>", bos="<s>", marks=("<|im_start|>",))
 
 
-def found(template, *, tokenizer=None, parts=("system",), **data):
+def found(template, *, tokenizer=None, extras=("system",), **data):
     """key without its beginning -> finding, for a person's own template."""
     data = Data(template="custom", custom_template=template, **data)
-    findings = check_template(tokenizer or chatty(), data, parts=parts)
+    findings = check_template(tokenizer or chatty(), data, extras=extras)
     assert all(one.title and one.what and one.count == 1 for one in findings)
     return {one.key.removeprefix("template_"): one for one in findings}
 
@@ -74,11 +74,11 @@ def test_each_mistake_is_found(template, key, level, words):
 
 def test_only_what_the_data_has_is_said_to_be_lost():
     drops = changed("{% for m in messages %}", "{% for m in messages if m.role != 'system' %}")
-    assert found(drops, parts=()) == {}
-    unknown = found(drops, parts=None)
+    assert found(drops, extras=()) == {}
+    unknown = found(drops, extras=None)
     assert unknown["system_dropped"].level == "warning"
     assert unknown["tools_dropped"].level == unknown["reasoning_dropped"].level == "info"
-    known = found(drops, parts=("tools", "reasoning"))
+    known = found(drops, extras=("tools", "reasoning"))
     assert known["tools_dropped"].level == known["reasoning_dropped"].level == "problem"
     assert "the calls" in known["tools_dropped"].what
     assert "the results" not in known["tools_dropped"].what
@@ -92,7 +92,7 @@ def test_learning_from_everything_needs_no_mask():
 def test_reasoning_that_only_the_last_answer_keeps_is_told():
     keeps = changed("{{ m.content }}", "{% if loop.last %}{{ m.reasoning_content or '' }}"
                     "{% endif %}{{ m.content }}")
-    assert found(keeps, parts=("reasoning",))["earlier_reasoning_dropped"].level == "info"
+    assert found(keeps, extras=("reasoning",))["earlier_reasoning_dropped"].level == "info"
 
 
 def test_text_that_tokens_change_is_told():
@@ -107,7 +107,7 @@ def test_text_that_tokens_change_is_told():
 @pytest.mark.parametrize("make", [chatty, metaspace])
 @pytest.mark.parametrize("name", NAMED)
 def test_the_studios_own_templates_have_no_problems(name, make):
-    findings = check_template(make(), Data(template=name), parts=("system",))
+    findings = check_template(make(), Data(template=name), extras=("system",))
     keys = {one.key for one in findings}
     assert keys <= {"template_marks_spelled", "template_trims"}
     assert ("template_trims" in keys) == (name in ("llama2", "llama3", "gemma"))
@@ -115,11 +115,11 @@ def test_the_studios_own_templates_have_no_problems(name, make):
 
 def test_a_base_model_is_offered_chatml_and_told_what_its_tokens_are_of():
     gemma = byte_level("<eos>", bos="<bos>", marks=("<start_of_turn>", "<end_of_turn>"))
-    findings = {one.key: one for one in check_template(gemma, Data(), parts=())}
+    findings = {one.key: one for one in check_template(gemma, Data(), extras=())}
     assert "ChatML" in findings["template_missing"].what
     assert "data.template gemma" in findings["template_missing"].hint
     assert findings["template_marks_spelled"].level == "info"
-    assert check_template(gemma, Data(template="gemma"), parts=("tools",))[0].level == "problem"
+    assert check_template(gemma, Data(template="gemma"), extras=("tools",))[0].level == "problem"
 
 
 def test_a_template_for_pictures_that_writes_no_text_is_a_problem():
@@ -128,14 +128,14 @@ def test_a_template_for_pictures_that_writes_no_text_is_a_problem():
     template = (Path(trl.__file__).parent / "chat_templates" / "smolvlm.jinja").read_text("utf-8")
     tokenizer = chatty()
     tokenizer.chat_template = template
-    first = check_template(tokenizer, Data(), parts=())[0]
+    first = check_template(tokenizer, Data(), extras=())[0]
     assert (first.key, first.level) == ("template_content_lost", "problem")
 
 
 def test_one_token_that_begins_and_ends_texts_still_ends_an_answer():
     tokenizer = byte_level("<|endoftext|>", bos="<|endoftext|>")
     for name in ("alpaca", "mistral", "llama2", "vicuna"):
-        keys = {one.key for one in check_template(tokenizer, Data(template=name), parts=())}
+        keys = {one.key for one in check_template(tokenizer, Data(template=name), extras=())}
         assert keys <= {"template_trims"}
 
 
@@ -143,15 +143,15 @@ def test_the_starter_has_no_problems(starter_model):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(starter_model)
-    assert check_template(tokenizer, Data(), parts=("system",)) == []
+    assert check_template(tokenizer, Data(), extras=("system",)) == []
 
 
-def test_parts_of_every_kind_of_sample():
+def test_extras_of_every_kind_of_sample():
     thought = {**ANSWER, "thinking": "Hm."}
     called = {"role": "assistant", "content": "", "tool_calls": [{"name": "a"}]}
-    assert parts_of(PlainText("a")) == parts_of(Conversation(PLAIN)) == set()
-    assert parts_of(Conversation(TALK)) == {"system"}
-    assert parts_of(Conversation(PLAIN, tools=[{"name": "a"}])) == {"tools"}
-    assert parts_of(Preference([QUESTION], [ANSWER], [called])) == {"tools"}
-    assert parts_of(Judged(TALK[:2], [thought], True)) == {"system", "reasoning"}
-    assert parts_of(PromptOnly(TALK[:2])) == {"system"}
+    assert extras_of(PlainText("a")) == extras_of(Conversation(PLAIN)) == set()
+    assert extras_of(Conversation(TALK)) == {"system"}
+    assert extras_of(Conversation(PLAIN, tools=[{"name": "a"}])) == {"tools"}
+    assert extras_of(Preference([QUESTION], [ANSWER], [called])) == {"tools"}
+    assert extras_of(Judged(TALK[:2], [thought], True)) == {"system", "reasoning"}
+    assert extras_of(PromptOnly(TALK[:2])) == {"system"}

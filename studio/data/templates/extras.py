@@ -1,4 +1,4 @@
-"""Which parts of a sample not every chat template has a place for."""
+"""The extras of a sample: what not every chat template has a place for."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Literal
 
 from studio.data.samples import Conversation, PlainText, Preference, PromptOnly, Sample, Turn
 
-Part = Literal["system", "tools", "reasoning"]
+Extra = Literal["system", "tools", "reasoning"]
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 
 
-def parts_of(sample: Sample) -> set[Part]:
+def extras_of(sample: Sample) -> set[Extra]:
     """What of "system", "tools" and "reasoning" a sample has."""
-    found: set[Part] = set()
+    found: set[Extra] = set()
     if not isinstance(sample, PlainText) and sample.tools:
         found.add("tools")
     for turn in _turns(sample):
