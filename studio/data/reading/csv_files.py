@@ -56,6 +56,7 @@ class _Lines:
     def __init__(self, opened: Opened) -> None:
         self._text = opened.lines(newline="")
         self.number = 0
+        self.characters = 0
 
     def __iter__(self) -> _Lines:
         return self
@@ -65,6 +66,7 @@ class _Lines:
         if not line:
             raise StopIteration
         self.number += 1
+        self.characters += len(line)
         if len(line) < LONGEST_RECORD_BYTES:
             return line
         while line and not line.endswith("\n"):
@@ -84,24 +86,25 @@ def csv_blocks(opened: Opened, *, is_tabs: bool) -> Iterator[Block]:
                        opened.file.prefix)
     first = next(records, None)
     if isinstance(first, Read):
-        raise DataError(f"The header of {opened.file.name} cannot be read: {first.problem.what}",
-                        first.problem.hint)
+        problem = first.problem
+        assert problem is not None, "a record without fields has one"
+        raise DataError(f"The header of {opened.file.name} cannot be read: {problem.what}",
+                        problem.hint)
     header = _Header(first[1] if first else [])
     yield from (note(problem, 0) for problem in header.problems(opened.file.prefix))
-    yield from _blocks(records, header.names, opened)
+    yield from _blocks(records, header.names, lines, opened)
 
 
 def _blocks(
-    records: Iterator[_Record], header: list[str], opened: Opened
+    records: Iterator[_Record], header: list[str], lines: _Lines, opened: Opened
 ) -> Iterator[Block]:
     found: list[_Record] = []
-    start = opened.position
-    size = FIRST_BLOCK_BYTES
+    end = FIRST_BLOCK_BYTES
     for record in records:
         found.append(record)
-        if len(found) == BLOCK_ROWS or opened.position - start >= size:
+        if len(found) == BLOCK_ROWS or lines.characters >= end:
             yield Fields(header, found, opened.file.prefix, opened.position)
-            found, start, size = [], opened.position, BLOCK_BYTES
+            found, end = [], lines.characters + BLOCK_BYTES
     if found:
         yield Fields(header, found, opened.file.prefix, opened.position)
 

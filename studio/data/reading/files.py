@@ -177,11 +177,11 @@ def _notes(outside: list[str], other: list[str]) -> tuple[Problem, ...]:
         notes.append(Problem(
             f"{len(outside)} links that lead out of the folder were not followed: "
             f"{_listed(outside)}.", "", "Copy the files into the folder if they belong to it.",
-            "left_out_file"))
+            "not_read"))
     if other:
         notes.append(Problem(
             f"{len(other)} other files of the folder were not read as data: {_listed(other)}.", "",
-            "Give a file by its own path to read it.", "left_out_file"))
+            "Give a file by its own path to read it.", "not_read"))
     return tuple(notes)
 
 
