@@ -16,21 +16,23 @@ _MAKERS = {  # module and class in detect_secrets.plugins -> what every such key
     ("azure_storage_key", "AzureStorageKeyDetector"): ("AccountKey=",),
     ("github_token", "GitHubTokenDetector"): ("ghp_", "gho_", "ghs_"),
     ("gitlab_token", "GitLabTokenDetector"): ("glpat-",),
-    ("jwt", "JwtTokenDetector"): ("eyJ",),
-    ("npm", "NpmDetector"): (":_authToken=",),
     ("pypi_token", "PypiTokenDetector"): ("pypi-AgE",),
     ("sendgrid", "SendGridDetector"): ("SG.",),
     ("slack", "SlackDetector"): ("xox", "hooks.slack.com"),
     ("stripe", "StripeDetector"): ("k_live_",),
 }
-_OWN = {
-    "hf_": re.compile(r"hf_[A-Za-z0-9]{30,}"),
-    "sk-": re.compile(r"sk-(?:(?:proj|ant|svcacct|or)-[\w-]{20,}|(?=[A-Za-z]*\d)[A-Za-z0-9]{24,})"),
-    "AIza": re.compile(r"AIza[0-9A-Za-z_-]{35}"),
+_OWN = {  # each begins where no word goes on, so that no text makes the search quadratic
+    "hf_": re.compile(r"(?<![\w-])hf_[A-Za-z0-9]{30,}"),
+    "sk-": re.compile(r"(?<![\w-])sk-(?:(?:proj|ant|svcacct|or)-[\w-]{20,}|"
+                      r"(?=[A-Za-z]*\d)[A-Za-z0-9]{24,})"),
+    "eyJ": re.compile(  # JSON Web Token, RFC 7519: header, claims, signature
+        r"(?<![\w-])eyJ[\w-]{8,}\.eyJ[\w-]{4,}\.[\w-]+"),
+    "AIza": re.compile(r"(?<![\w-])AIza[0-9A-Za-z_-]{35}"),
     "PRIVATE KEY": re.compile(
-        r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----"
-        r"(?:[^-]*-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?"),
-    "github_pat_": re.compile(r"github_pat_\w{22,}"),
+        r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+        r"(?:[^-]*-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?"),
+    "github_pat_": re.compile(r"(?<![\w-])github_pat_\w{22,}"),
+    ":_authToken=": re.compile(r":_authToken=\s{0,9}(?:npm_\w{20,}|[A-Fa-f0-9-]{36})"),
 }
 _HINTS = tuple({*_OWN, *(hint for hints in _MAKERS.values() for hint in hints)})
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from studio.data.checks.keys import find_keys
@@ -36,15 +37,17 @@ _NO_DOMAINS = {"png", "jpg", "jpeg", "gif", "svg", "webp", "js", "ts", "css", "p
 
 _INTERNATIONAL = re.compile(r"(?<![\w+/*=^-])\+[1-9](?:[ ().-]{0,2}\d){6,14}(?![\w+])")
 _NORTH_AMERICAN = re.compile(
-    r"(?<![\w(.+/-])(?<!\d )(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d(?P<sep>[-.]))[2-9]\d\d"
-    r"(?(sep)(?P=sep)|[ .-])\d{4}(?![\w-]|\.\d)")
+    r"(?<![\w(.+/-])(?<!\d )(?:1[ .-])?(?:\([2-9]\d\d\) ?\d{3}[ .-]|"
+    r"[2-9]\d\d(?P<sep>[-.])[2-9]\d\d(?P=sep))\d{4}(?![\w-]|\.\d)")
 _NAMED = re.compile(
     r"(?i)\b(?:phone|mobile|cell|fax|whatsapp|tel|call|text|ring|telefon|handy|mobil|ruf|"
     r"t[eé]l[eé]phone|tel[eé]fono|m[oó]vil|cellulare|telefone)(?: (?:number|no|nr|me|us|him|her|"
     r"is|at|on|unter))*[.:#]?(?: (?:is|at|on|unter))?[ :]{0,2}"
     r"(?P<number>\(?\d(?:[ ()./-]{0,2}\d){6,14})(?![\w-]|\.\d)")
-_REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "IN", "BR", "AU", "JP", "CN", "PL")
-"""Tried for a number without a country code behind a word such as "phone"."""
+_REGIONS = ("US", "IN", "CN", "ES", "PL")
+"""Behind a word such as "phone", a number without a country code counts if it begins with the 0 of
+most countries, or is one of these large countries', which dial none."""
+_TRUNK_DIGITS = range(8, 13)
 
 _CARD = re.compile(r"(?<![\w.+-])(?<!\d )\d(?:[ -]?\d){12,18}(?![\w-]|[.]\d| \d)")
 _CARD_GROUPS = re.compile(r"\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5}")
@@ -66,8 +69,7 @@ _NAME_BEFORE, _SIGN_BEFORE, _BEHIND = 40, 3, 3
 
 
 def find_personal(text: str) -> list[Match]:
-    """All matches in order; where two overlap, the first kind of `KINDS` reversed wins: a key
-    before a card, a card before a phone number."""
+    """All matches in order; of two that overlap, the later kind of `KINDS` wins."""
     found = [Match("key", start, end) for start, end in find_keys(text)]
     if "@" in text:
         found += _emails(text)
@@ -109,12 +111,13 @@ def _starred(found: str, kept_from: int) -> Iterator[str]:
 
 
 def _without_overlaps(found: list[Match]) -> list[Match]:
-    strength = {kind: number for number, kind in enumerate(KINDS)}
     kept: list[Match] = []
-    for match in sorted(found, key=lambda m: -strength[m.kind]):
-        if all(match.end <= other.start or match.start >= other.end for other in kept):
+    for match in sorted(found, key=lambda match: match.start):
+        if not kept or match.start >= kept[-1].end:
             kept.append(match)
-    return sorted(kept, key=lambda m: m.start)
+        elif KINDS.index(match.kind) > KINDS.index(kept[-1].kind):
+            kept[-1] = match
+    return kept
 
 
 def _emails(text: str) -> Iterator[Match]:
@@ -134,10 +137,18 @@ def _phones(text: str, start: int, end: int) -> Iterator[Match]:
         if "(" in found[0] or "555" in found[0] or _is_phone(found[0], "US"):
             yield Match("phone", found.start(), found.end())
     for found in _NAMED.finditer(text, max(0, start - _NAME_BEFORE), stop):
-        if any(_is_phone(found["number"], region) for region in _REGIONS):
+        if _is_national(found["number"]):
             yield Match("phone", found.start("number"), found.end("number"))
 
 
+def _is_national(number: str) -> bool:
+    digits = sum(map(str.isdigit, number))
+    if number.lstrip("(").startswith("0") and digits in _TRUNK_DIGITS:
+        return True
+    return any(_is_phone(number, region) for region in _REGIONS)
+
+
+@lru_cache(maxsize=4096)
 def _is_phone(number: str, region: str | None) -> bool:
     """Whether a country has given out such numbers; with its code, also made-up 555 ones."""
     import phonenumbers
