@@ -64,11 +64,22 @@ def _common_prefix(first: str, second: str) -> int:
 
 
 def _answer_end(turn: Turn, whole: str, text: str, start: int) -> int | None:
-    """For templates that render a last turn differently from the same turn further up."""
+    """For templates that end a last turn otherwise than the same turn further up.
+
+    Some write one mark more behind the last turn only; then what both have in common counts, up
+    to the end of a mark or a line.
+    """
     content = _content(turn)
     ending = whole[whole.rfind(content) + len(content):]
-    end = text.find(content + ending, start)
-    return None if end < 0 else end + len(content) + len(ending)
+    at = text.find(content, start)
+    if at < 0:
+        return None
+    end = at + len(content)
+    common = _common_prefix(ending, text[end:])
+    if common == len(ending):
+        return end + common
+    kept = max(ending.rfind(mark, 0, common) for mark in ">\n") + 1
+    return end + kept if kept else None
 
 
 def _content(turn: dict[str, Any]) -> str:

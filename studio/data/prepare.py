@@ -68,6 +68,8 @@ def prepare(
     require_rows(whole.store, recipe.data.source)
     for detection in whole.detections:
         _require_teachable(detection, recipe.training.method)
+    if whole.template_error is not None:
+        raise whole.template_error
     skipped, count = _skipped(whole)
     if not whole.teachable.any():
         total = sum(source.total for source in whole.sources)

@@ -38,6 +38,11 @@ THINKING = (
 OPENS_THINKING = THINKING.replace("<|im_start|>assistant\n{% endif %}",
                                   "<|im_start|>assistant\n{{ '<think>\n' }}{% endif %}").replace(
     "{{ '<think>\n\n</think>\n\n' }}", "")
+ENDS_TWICE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% else %}{{ eos_token }}"
+    "{% endif %}"
+)
 NUMBERED = (
     "{% for message in messages %}{{ loop.revindex }}:{{ message['content'] }}\n{% endfor %}"
 )
@@ -81,6 +86,7 @@ def test_the_prompt_is_what_the_model_is_given_when_it_answers(tokenizer):
     (DEFAULT_SYSTEM, ["Paris 🎉 of course<|im_end|>", "\nRome<|im_end|>"]),
     (INST, [" Paris 🎉 of course<|im_end|>", " Rome<|im_end|>"]),
     (THINKING, ["Paris 🎉 of course<|im_end|>", "<think>\n\n</think>\n\nRome<|im_end|>"]),
+    (ENDS_TWICE, ["Paris 🎉 of course<|im_end|>", "\nRome<|im_end|>\n<|im_end|>"]),
     (OPENS_THINKING, ["Paris 🎉 of course<|im_end|>", "Rome<|im_end|>"]),
 ])
 def test_the_mask_is_exact_for_templates_of_every_kind(tokenizer, template, answers):

@@ -28,8 +28,9 @@ from tests.training.measured import GB, on_gpu
 
 
 def _files(settings: Settings) -> list[str]:
+    """All files but the tokens of the data, which the run will use as well."""
     return sorted(str(file.relative_to(settings.home)) for file in settings.home.rglob("*")
-                  if file.is_file())
+                  if file.is_file() and not file.is_relative_to(settings.cache))
 
 
 @pytest.fixture(autouse=True)

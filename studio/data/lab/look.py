@@ -6,13 +6,18 @@ broken; only a source that is not there is an error.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy
 
 from studio.data.advice import advice_for
 from studio.data.checks.findings import find_all, languages
+from studio.data.checks.samples import sample_of
 from studio.data.detect import choose_format
 from studio.data.detection import Detection
 from studio.data.encoder import Encoder, encoder_for
+from studio.data.findings import Finding
 from studio.data.lab.examine import examine
 from studio.data.lab.report import Report, SourceReport, Statistics
 from studio.data.lab.scan import scan
@@ -21,7 +26,10 @@ from studio.data.lab.store import SourceFacts, Store
 from studio.data.lab.whole import Whole
 from studio.data.reading.sources import sources_of
 from studio.data.records import Problem
+from studio.data.samples import RowFault
 from studio.data.split import Split, source_weights, split_of
+from studio.data.templates.checks import check_template
+from studio.data.templates.extras import extras_of
 from studio.errors import DataError, Stopped
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.recipe import Data, Training
@@ -29,6 +37,8 @@ from studio.settings import Settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+_ROWS_FOR_EXTRAS = 500
 
 
 def open_whole(
@@ -44,10 +54,14 @@ def open_whole(
     store = scan(sources, settings, progress=progress, stop=stop)
     detections = detections_of(store, data)
     encoder: Encoder | None = None
+    template_error: DataError | None = None
     if tokenizer is not None and any(one.format for one in detections):
-        encoder = encoder_for(tokenizer, data)
+        try:
+            encoder = encoder_for(tokenizer, data)
+        except DataError as error:
+            template_error = error
     examine(store, detections, encoder, progress=progress, stop=stop)
-    return Whole(store, data, detections, encoder)
+    return Whole(store, data, detections, encoder, tokenizer, template_error)
 
 
 def inspect(
@@ -97,7 +111,7 @@ def report_of(
     """Everything that is known of the set. `training` lets the advice speak of epochs."""
     progress(Step("Looking for duplicates and mistakes"))
     statistics = statistics_of(whole)
-    findings = tuple(find_all(whole))
+    findings = (*_template_findings(whole), *find_all(whole))
     parts, problems = _split(whole)
     facts = whole.store.facts
     problems += [*facts.problems, *(p for one in whole.detections for p in one.problems)]
@@ -118,14 +132,21 @@ def report_of(
         train_examples=len(parts.train), eval_examples=len(parts.held_out), split=parts.how,
         has_tokens=whole.encoder is not None,
     )
-    from dataclasses import replace
-
     return replace(draft, advice=advice_for(draft, whole, training or Training()))
 
 
-def _split(whole: Whole) -> tuple[Split, list[Problem]]:
-    import numpy
+def _template_findings(whole: Whole) -> list[Finding]:
+    """What is wrong with the chat template, where one is used and a tokenizer is there."""
+    if whole.tokenizer is None or {one.format for one in whole.detections} <= {None, "text"}:
+        return []
+    rows = numpy.linspace(0, len(whole.store) - 1, min(len(whole.store), _ROWS_FOR_EXTRAS))
+    samples = (sample_of(whole, int(row)) for row in rows)
+    extras = {extra for sample in samples if not isinstance(sample, RowFault)
+              for extra in extras_of(sample)}
+    return check_template(whole.tokenizer, whole.data, extras=extras)
 
+
+def _split(whole: Whole) -> tuple[Split, list[Problem]]:
     try:
         return split_of(whole), []
     except DataError as error:

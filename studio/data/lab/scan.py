@@ -15,6 +15,7 @@ import xxhash
 
 from studio.data.detect import Groups, groups_of
 from studio.data.lab.chunks import ChunkWriter, packed
+from studio.data.lab.keeping import used_now
 from studio.data.lab.store import (
     FACTS_FILE,
     PROBLEMS_KEPT,
@@ -33,7 +34,7 @@ from studio.files import folder_written_whole, write_json_safely
 from studio.progress import Progress, ShouldStop, Step
 from studio.settings import Settings
 
-VERSION = 1
+VERSION = 2
 """Of what lies in a store; raise it when reading gives other rows."""
 
 
@@ -76,6 +77,7 @@ def scan(
         with folder_written_whole(folder) as beside:
             facts = _read_all(sources, beside, progress, stop)
             write_json_safely(beside / FACTS_FILE, facts.as_json())
+    used_now(folder)
     return Store(folder)
 
 

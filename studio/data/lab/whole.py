@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy
@@ -26,10 +27,12 @@ from studio.data.lab.examine import (
 from studio.data.lab.store import SourceFacts, Store
 from studio.data.lab.tables import open_table
 from studio.data.records import Problem
+from studio.errors import DataError
 from studio.recipe import Data
 
 if TYPE_CHECKING:
     import pyarrow
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,15 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Whole:
-    """One set. `encoder` is None while there is no tokenizer; then there are no lengths."""
+    """One set. `encoder` is None while there is no tokenizer, and where the recipe's template
+    cannot be used, for the reason in `template_error`; then there are no lengths."""
 
     store: Store
     data: Data
     detections: tuple[Detection, ...]
     encoder: Encoder | None
+    tokenizer: PreTrainedTokenizerBase | None = None
+    template_error: DataError | None = None
 
     @property
     def sources(self) -> tuple[SourceFacts, ...]:
@@ -124,6 +130,6 @@ class Whole:
         return numpy.asarray(numpy.load(path))
 
     @property
-    def _tokens(self):  # type: ignore[no-untyped-def]
+    def _tokens(self) -> Path:
         assert self.encoder is not None
         return tokens_folder(self.store, self.detections, self.encoder)

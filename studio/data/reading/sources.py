@@ -79,7 +79,9 @@ def sources_of(data: Data, settings: Settings) -> tuple[Source, ...]:
     """
     config, revision = data.config, data.revision
     sources = [_source(data.source, data, settings, config=config, revision=revision)]
-    sources += [_source(spec, data, settings, weight=weight) for spec, weight in data.mix.items()]
+    # A mix that names the main source only says how often that one is taken.
+    sources += [_source(spec, data, settings, weight=weight) for spec, weight in data.mix.items()
+                if spec != data.source]
     if data.held_out == "file" and data.eval_source:
         sources.append(_source(data.eval_source, data, settings, held_out=True))
     return tuple(sources)
