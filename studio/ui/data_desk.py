@@ -22,6 +22,7 @@ from studio.recipe import Data, Recipe
 from studio.settings import Settings
 
 if TYPE_CHECKING:
+    import numpy
     from transformers import PreTrainedTokenizerBase
 
     from studio.data.findings import Finding, Remedy
@@ -51,6 +52,7 @@ class _Set:
     begun: bool = False
     tokenizer: PreTrainedTokenizerBase | None = None
     whole: Whole | None = None
+    train: numpy.ndarray | None = None
     report: Report | None = None
     choices: dict[str, Remedy] = field(default_factory=dict)
     changes: int = 0
@@ -168,7 +170,7 @@ class DataDesk:
             return ("done" if one.whole else "elsewhere"), None, 0, None
         view = self.lab.view()
         if view.state == "done" and view.whole is not one.whole:
-            one.report, one.whole = view.report, view.whole
+            one.report, one.whole, one.train = view.report, view.whole, None
             one.changes += 1
         state: State = "running" if view.state == "idle" else view.state
         return state, view.step, view.version, view.error
@@ -179,16 +181,34 @@ class DataDesk:
             self.lab.wait(timeout_seconds)
         return self.look(key)
 
-    def record(self, key: str, number: int) -> Record | None:
-        """Record `number`, counted from 1 and brought into range."""
+    def record(self, key: str, number: int, *, rendered: bool = True) -> Record | None:
+        """Record `number`, counted from 1 and brought into range, of the whole set or of its first
+        rows. Raises StudioError where it cannot be `rendered` with these settings."""
         one = self._sets.get(key)
-        if one is None or one.error is not None:
+        if one is None or one.page is None:
             return None
         from studio.data.lab.record import record_of_whole
 
         if one.whole is not None:
+            if rendered and one.whole.template_error:
+                raise one.whole.template_error
             return record_of_whole(one.whole, number)
-        return self.lab.record(one.recipe.data, one.tokenizer, number)
+        return self.lab.record(one.recipe.data, one.tokenizer if rendered else None, number)
+
+    def packed_row(self, key: str, number: int) -> list[tuple[int, int]]:
+        """(record number from 1, tokens) of the row that this record is packed into; empty where
+        packing is off, or the record is held out, or the set is still read."""
+        self.look(key)
+        one = self._sets.get(key)
+        if one is None or one.whole is None or not one.recipe.data.packing:
+            return []
+        from studio.data.split import split_of
+        from studio.training.packed_row import packed_row
+
+        if one.train is None:
+            one.train = split_of(one.whole).train
+        return [(record + 1, tokens)
+                for record, tokens in packed_row(one.whole, one.train, number - 1)]
 
     def choose(self, key: str, finding: str, remedy: str) -> None:
         """A press on a remedy: chosen, changed, or taken back."""

@@ -161,6 +161,7 @@ class Studio:
                 import peft  # noqa: F401
                 import torch  # noqa: F401
                 import transformers  # noqa: F401
+                import trl  # noqa: F401
 
                 self._is_warm = True
 

@@ -17,14 +17,16 @@ from tests.ui.reports import finding, report, source, statistics
 
 
 def test_the_whole_is_told_with_its_reason_and_counts() -> None:
-    shown = found_view(report())
+    shown = found_view(report(), has_tokenizer=True)
     for part in ('data-format="messages"', 'data-rows="100"', "Chat: messages with roles",
                  "messages holds turns with roles.", "line 7", "is no JSON", "cannot be read"):
         assert part in shown
 
 
 def test_what_is_not_recognised_and_has_no_tokenizer_says_so() -> None:
-    shown = found_view(report(format=None, why="No column <looks> like text.", has_tokens=False))
+    unknown = report(format=None, why="No column <looks> like text.", has_tokens=False)
+    shown = found_view(unknown, has_tokenizer=False)
+    assert "Which column is what" in shown
     assert "Not recognised" in shown
     assert "No column &lt;looks&gt; like text." in shown
     assert "Hardware tab" in shown
@@ -33,7 +35,7 @@ def test_what_is_not_recognised_and_has_no_tokenizer_says_so() -> None:
 def test_mixed_formats_are_counted_for_each_source() -> None:
     mixed = source("b.jsonl", formats={"messages": 60, "alpaca": 39}, weight=0.5,
                    detection=Detection(None, "Rows differ.", {}))
-    shown = found_view(report(sources=(source(), mixed)))
+    shown = found_view(report(sources=(source(), mixed)), has_tokenizer=True)
     assert "b.jsonl mixes formats: 60 Chat, 39 Alpaca." in shown
     assert shown.count("<tr data-source=") == 2
     assert "× 0.5" in shown

@@ -28,6 +28,8 @@ FORMAT_WORDS = {
 PROBLEMS_SHOWN = 50
 NO_TOKENIZER = ("Lengths, lost endings, and the tokens need the base model's tokenizer.",
                 "Get the model on the Hardware tab; it is not on this PC yet.")
+UNKNOWN = ("Say below, under Which column is what, where question and answer stand.",
+           "Or choose the format on the left.")
 
 
 def status_view(look: Look) -> str:
@@ -65,7 +67,7 @@ def format_words(name: str | None) -> str:
     return FORMAT_WORDS.get(name or "", "Not recognised")
 
 
-def found_view(report: Report) -> str:
+def found_view(report: Report, *, has_tokenizer: bool) -> str:
     """Format, reason, and counts of the whole; the sources one by one where there are several."""
     head = (
         f'<div class="found" data-format="{escape(report.format or "")}" '
@@ -73,7 +75,9 @@ def found_view(report: Report) -> str:
         f'<div class="found-format">{escape(format_words(report.format))}</div>'
         f'<div class="quiet">{escape(report.why)}</div></div>'
     )
-    missing = "" if report.has_tokens else markup.note(*NO_TOKENIZER)
+    missing = "" if has_tokenizer else markup.note(*NO_TOKENIZER)
+    if report.format is None and report.readable:
+        missing = markup.note(*UNKNOWN) + missing
     return (head + _counts(report) + _mixed(report.sources) + _sources(report.sources) + missing
             + _problems(report.problems, report.problem_count))
 

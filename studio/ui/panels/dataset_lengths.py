@@ -65,8 +65,8 @@ def _languages(look: Look) -> str:
 
 
 def _advice(look: Look) -> str:
-    if look.report is None:
-        return markup.empty("Not yet", "Advice follows when all records were read.")
+    if look.report is None or not look.report.statistics.examples:
+        return markup.empty("Not yet", "Advice follows when examples were found.")
     return advice_view.advice_view(look.report.advice)
 
 

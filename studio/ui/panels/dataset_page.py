@@ -87,15 +87,27 @@ def signal() -> gr.Textbox:
 
 
 def record_updates(desk: DataDesk, key: str, number: float | None) -> list[Any]:
-    """Updates of the number, the raw record, and the rendered one."""
+    """Updates of the number, the raw record, the rendered one, and the row it is packed into."""
+    wanted = int(number or 1)
     try:
-        record = desk.record(key, int(number or 1))
+        record = desk.record(key, wanted)
+        shown = record_view.record_view(record) if record else record_view.nothing_view()
     except StudioError as error:
-        return [gr.skip(), record_view.raw_view(None),
-                record_view.fault_view(error.message, error.hint)]
+        record = desk.record(key, wanted, rendered=False)
+        shown = record_view.fault_view(error.message, error.hint)
     if record is None:
-        return [1, record_view.raw_view(None), record_view.nothing_view()]
+        return [1, record_view.raw_view(None), shown, ""]
     look = desk.look(key)
-    is_waiting = look is not None and not look.begun
+    if look is None or not look.begun:
+        shown = record_view.waiting_view()
     return [record.number, record_view.raw_view(record.row, record_view.place_words(record)),
-            record_view.waiting_view() if is_waiting else record_view.record_view(record)]
+            shown, _packed(desk, key, look, record.number)]
+
+
+def _packed(desk: DataDesk, key: str, look: Look | None, number: int) -> str:
+    if look is None or not look.is_new or not look.recipe.data.packing:
+        return ""
+    row = desk.packed_row(key, number)
+    if not row:
+        return record_view.not_packed_view()
+    return record_view.packed_view([row], look.recipe.data.max_length, number)

@@ -9,6 +9,7 @@ import gradio as gr
 from studio.ui import markup
 from studio.ui.guard import guarded
 from studio.ui.panels import dataset_record_view as record_view
+from studio.ui.panels.dataset_findings_view import ACT_SCRIPT
 from studio.ui.panels.dataset_page import DataPage, record_updates
 from studio.ui.shared import QUIET, Shared
 
@@ -34,8 +35,10 @@ def build(studio: Studio, shared: Shared, page: DataPage) -> None:
             with gr.Column(scale=7, min_width=440):
                 rendered = gr.HTML(record_view.nothing_view(), elem_id="dataset-rendered",
                                    padding=False)
-    page.number, page.record = number, (raw, rendered)
+        packed = gr.HTML(elem_id="dataset-packed", padding=False, js_on_load=ACT_SCRIPT)
+    page.number, page.record = number, (raw, rendered, packed)
     _wire(studio, page, {previous: -1, following: 1})
+    wire_jump(studio, page, packed)
 
 
 def _wire(studio: Studio, page: DataPage, turns: dict[gr.Button, int]) -> None:

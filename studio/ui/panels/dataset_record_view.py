@@ -178,6 +178,12 @@ def _counts(example: Example, pieces: list[Piece]) -> str:
     return f'<div class="key">{"".join(parts)}</div>'
 
 
+def not_packed_view() -> str:
+    """For a record that no row holds."""
+    return ('<div class="packed-rows"><div class="quiet">This record is in no packed row: it is '
+            "held out, or nothing of it can be learned.</div></div>")
+
+
 def packed_view(rows: Sequence[Sequence[tuple[int, int]]], max_length: int, at: int) -> str:
     """Packed rows as the trainer gets them: each is a list of (record number, tokens).
 
@@ -192,6 +198,7 @@ def packed_view(rows: Sequence[Sequence[tuple[int, int]]], max_length: int, at: 
         + "</div>" for row in rows)
     used = sum(tokens for row in rows for _, tokens in row)
     share = 100 * used / max(max_length * len(rows), 1)
-    return (f'<div class="packed-rows">{bars}<div class="quiet">{share:.0f} % of '
+    title = _title("As packed", "the examples that share its row, by record number")
+    return (f'<div class="packed-rows">{title}{bars}<div class="quiet">{share:.0f} % of '
             f"{'this row' if len(rows) == 1 else 'these rows'} is filled; none of the examples in "
             "it sees another.</div></div>")

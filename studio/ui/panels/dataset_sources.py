@@ -43,6 +43,9 @@ def _build_sources(shared: Shared) -> dict[str, gr.UploadButton]:
     main = gr.UploadButton("Upload a file", size="sm", file_types=FILE_TYPES,
                            elem_id="dataset-upload", elem_classes="narrow")
     build_fields(shared, ["data.format"])
+    shared.fields["data.format"].choices = [
+        ("Look at the records and say what was seen", "auto"),
+        *((words, name) for name, words in dataset_found_view.FORMAT_WORDS.items())]
     with gr.Accordion("Mix in more sources", open=False, elem_id="dataset-mix"):
         build_fields(shared, ["data.mix"])
         more = gr.UploadButton("Upload a file to mix in", size="sm", file_types=FILE_TYPES,
@@ -72,13 +75,12 @@ def _build_found(page: DataPage) -> tuple[gr.Button, gr.Button]:
 
 def found_view(look: Look) -> str:
     """The report's counts, or what the first rows look like until it is there."""
-    if look.error is not None:
+    if look.page is None:
         return markup.empty("Nothing was read", "Choose other data on the left, or mend it.")
     if look.report is not None:
-        return dataset_found_view.found_view(look.report)
-    if look.page is not None:
-        return dataset_found_view.page_view(look.page)
-    return markup.empty("Nothing read yet", "Choose data on the left.")
+        return dataset_found_view.found_view(
+            look.report, has_tokenizer=not look.begun or look.tokenizer is not None)
+    return dataset_found_view.page_view(look.page)
 
 
 def _wire(

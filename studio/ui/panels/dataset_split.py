@@ -63,7 +63,7 @@ def _column_names(look: Look) -> Any:
 
 def _split(look: Look) -> Any:
     report = look.report
-    if report is None:
+    if report is None or not report.statistics.examples:
         return ""
     if not report.train_examples + report.eval_examples:
         return markup.note("Nothing can be split yet.", report.split, "warning")

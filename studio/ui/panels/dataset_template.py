@@ -18,7 +18,6 @@ from studio.ui.widgets import build_fields
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from studio.data.findings import Finding
     from studio.recipe import Data
     from studio.ui.studio import Studio
 
@@ -63,23 +62,10 @@ def why_view(look: Look) -> str:
 
 
 def checks_view(look: Look) -> str:
-    """What was found wrong between template and tokenizer; quiet where nothing is."""
-    return "".join(markup.note(f"{one.title}: {one.what}", one.hint, one.level)
-                   for one in template_findings(look.tokenizer, look.recipe.data))
-
-
-def template_findings(
-    tokenizer: PreTrainedTokenizerBase | None, data: Data
-) -> list[Finding]:
-    """The checks of the chosen template; none without the model, or while its text is broken."""
-    if tokenizer is None:
-        return []
-    from studio.data.templates.checks import check_template
-
-    try:
-        return check_template(tokenizer, data)
-    except DataError:
-        return []
+    """What the report found wrong with the template; a broken text is told below it instead."""
+    found = look.report.findings if look.report and look.is_new else ()
+    return "".join(markup.note(f"{one.title}. {one.what}", one.hint, one.level) for one in found
+                   if one.key.startswith("template_") and one.key != "template_invalid")
 
 
 def template_text(tokenizer: PreTrainedTokenizerBase | None, data: Data) -> str:
@@ -124,7 +110,7 @@ def _wire(studio: Studio, shared: Shared, page: DataPage, parts: tuple[Any, Any]
         return ["custom", own_start(studio, form)]
 
     template.change(show, [template, custom], [custom, copy, mistake], **DIRECT)
-    custom.input(mistake_view, custom, mistake, trigger_mode="always_last", **DIRECT)
+    custom.change(mistake_view, custom, mistake, trigger_mode="always_last", **DIRECT)
     page.recipe_changed(template.input(
         begin_with, inputs_kwargs={"template": template, **shared.form()}, outputs=custom,
         show_progress="hidden", **PRIVATE), shared)
