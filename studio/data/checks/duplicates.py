@@ -1,8 +1,9 @@
 """Which rows say the same: exactly, or but for a word here and there.
 
-Exact ones share the hash of what is taught. For near ones, MinHash signatures name candidates
-(locality-sensitive hashing, Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, 3.4), and
-`near.py` judges each pair by its texts. Memory: some 50 bytes a row.
+Exact ones share the hash of what is taught, and those that differ in letter case and punctuation
+the hash of their words. For the others, MinHash signatures name candidates (locality-sensitive
+hashing, Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, 3.4), and `near.py` judges each
+pair by its texts. Memory: some 100 bytes a row for a moment.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def duplicate_groups(whole: Whole) -> numpy.ndarray:
     A group holds all rows that are duplicates of one another, directly or through a third.
     """
     groups = first_of_equal(column(whole.checks, "content"))
+    groups = joined(groups, _same_words(whole.checks))
     pairs = candidate_pairs(_signatures(whole.checks), _comparable(whole.checks, groups))
     return joined(groups, pairs[are_near(whole, groups, pairs)])
 
@@ -54,16 +56,16 @@ def candidate_pairs(signatures: numpy.ndarray, rows: numpy.ndarray) -> numpy.nda
     """Pairs of `rows` (lower number first, uint32, (pairs, 2)) whose signatures are alike, the
     likest first and at most MOST_PAIRS.
 
-    Rows are sorted by each band of the signature and then by the next band; what stands side by
-    side with an equal band is a candidate. So a thousand rows of one template give a thousand
-    candidates and not half a million, and the two among them that are alike stand together.
+    The signatures are sorted as they stand, and again beginning with each of their bands; what
+    stands side by side with an equal first band is a candidate. So a thousand rows of one template
+    give a thousand candidates and not half a million, and the two of them that are alike but for
+    one band are neighbours where that band comes last.
     """
     found = numpy.zeros((0, 2), dtype=numpy.uint32)
     likeness = numpy.zeros(0, dtype=numpy.uint8)
     bands = SIGNATURE_BYTES // _BAND_BYTES
     for number in range(bands):
-        pairs = _side_by_side(_band(signatures, rows, number),
-                              _band(signatures, rows, (number + 1) % bands), rows)
+        pairs = _side_by_side(signatures, rows, number * _BAND_BYTES)
         alike = _likeness(signatures, pairs)
         kept = alike >= _LEAST_LIKENESS
         found = numpy.concatenate([found, pairs[kept]])
@@ -97,8 +99,15 @@ def column(checks: pyarrow.Table, name: str) -> numpy.ndarray:
     return numpy.asarray(pyarrow.compute.fill_null(checks[name], 0))
 
 
+def _same_words(checks: pyarrow.Table) -> numpy.ndarray:
+    """(first row, row) for each row whose words are those of an earlier one, uint32."""
+    rows = numpy.flatnonzero(numpy.asarray(checks["words"].is_valid())).astype(numpy.uint32)
+    first = rows[first_of_equal(column(checks, "words")[rows])]
+    return numpy.stack([first, rows], axis=1)[first != rows]
+
+
 def _comparable(checks: pyarrow.Table, groups: numpy.ndarray) -> numpy.ndarray:
-    """The first row of each exact group, where it has words."""
+    """The first row of each group so far, where it has words."""
     known = numpy.asarray(checks["signature"].is_valid())
     return numpy.flatnonzero(known & (groups == numpy.arange(len(groups)))).astype(numpy.uint32)
 
@@ -114,19 +123,23 @@ def _signatures(checks: pyarrow.Table) -> numpy.ndarray:
     return numpy.concatenate(parts)
 
 
-def _band(signatures: numpy.ndarray, rows: numpy.ndarray, number: int) -> numpy.ndarray:
-    start = number * _BAND_BYTES
-    part = numpy.ascontiguousarray(signatures[rows, start: start + _BAND_BYTES])
-    return part.view(numpy.uint32).ravel()
-
-
-def _side_by_side(
-    band: numpy.ndarray, next_band: numpy.ndarray, rows: numpy.ndarray
-) -> numpy.ndarray:
-    order = numpy.lexsort((next_band, band))
-    same = band[order][1:] == band[order][:-1]
+def _side_by_side(signatures: numpy.ndarray, rows: numpy.ndarray, start: int) -> numpy.ndarray:
+    """Neighbours when the signatures are sorted from byte `start` on, round to the byte before."""
+    keys = [_eight_bytes(signatures, rows, (start + at) % SIGNATURE_BYTES)
+            for at in range(0, SIGNATURE_BYTES, 8)]
+    order = numpy.lexsort(keys[::-1])
+    band = (keys[0] >> numpy.uint64(64 - 8 * _BAND_BYTES))[order]
+    same = band[1:] == band[:-1]
     pairs = numpy.stack([rows[order[:-1][same]], rows[order[1:][same]]], axis=1)
     return numpy.sort(pairs, axis=1)
+
+
+def _eight_bytes(signatures: numpy.ndarray, rows: numpy.ndarray, start: int) -> numpy.ndarray:
+    """Bytes `start` to `start` + 7 of each signature as one number, the first weighing most."""
+    part = signatures[:, start: start + 8]
+    if part.shape[1] < 8:
+        part = numpy.concatenate([part, signatures[:, : 8 - part.shape[1]]], axis=1)
+    return numpy.ascontiguousarray(part[rows]).view(">u8").ravel().astype(numpy.uint64)
 
 
 def _likeness(signatures: numpy.ndarray, pairs: numpy.ndarray) -> numpy.ndarray:

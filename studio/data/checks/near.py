@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy
 
-from studio.data.checks.rows import LONGEST_COMPARED
+from studio.data.checks.rows import MOST_WORDS
 from studio.data.checks.samples import sample_of
 from studio.data.checks.texts import prompt_and_answer
 from studio.data.checks.words import shingles_of, words_of
@@ -71,7 +71,7 @@ def common_shingles(whole: Whole, rows: numpy.ndarray) -> frozenset[int]:
 
 def compared(sample: Sample) -> Compared:
     """What of a sample is compared with others."""
-    prompt, answer = (words_of(" ".join(texts)[:LONGEST_COMPARED])
+    prompt, answer = (words_of(" ".join(texts))[:MOST_WORDS]
                       for texts in prompt_and_answer(sample))
     numbers = frozenset(word for word in [*prompt, *answer] if any(map(str.isdigit, word)))
     label = sample.label if isinstance(sample, Judged) else None

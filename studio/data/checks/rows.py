@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 SIGNATURE_BYTES = 32
 """One byte per permutation: the lowest of each MinHash value (b-bit MinHash, Li and König 2010)."""
 
-LONGEST_COMPARED = 50_000
-"""Characters of a row that take part in the search for near duplicates."""
+MOST_WORDS = 10_000
+"""Words of a row from which its signature is made: enough to tell texts apart."""
 
 _SEED = 42
 
@@ -68,13 +68,15 @@ _FLAG_OF = {"email": Flag.EMAIL, "phone": Flag.PHONE, "card": Flag.CARD, "key": 
 
 
 def checks_schema() -> pyarrow.Schema:
-    """One row per stored row. `content` and `prompt` are xxh64 of what is taught and of what is
-    asked, null where there is none; `signature` is the MinHash, null for a row without words."""
+    """One row per stored row. `content`, `prompt` and `words` are xxh64 of what is taught, of what
+    is asked, and of the words without case and punctuation; `signature` is the MinHash of the
+    words. Null where there is nothing such."""
     import pyarrow
 
     return pyarrow.schema([
         ("content", pyarrow.uint64()), ("prompt", pyarrow.uint64()), ("flags", pyarrow.uint32()),
-        ("turns", pyarrow.uint32()), ("signature", pyarrow.binary(SIGNATURE_BYTES)),
+        ("turns", pyarrow.uint32()), ("words", pyarrow.uint64()),
+        ("signature", pyarrow.binary(SIGNATURE_BYTES)),
     ])
 
 
@@ -89,7 +91,7 @@ def check_rows(
 
     facts = [_facts(row, sample) for row, sample in zip(rows, samples, strict=True)]
     columns: list[Any] = [[fact[number] for fact in facts] for number in range(4)]
-    columns.append(_signatures(samples))
+    columns += _compared(samples)
     schema = checks_schema()
     return pyarrow.record_batch(
         [pyarrow.array(column, field.type) for column, field in zip(columns, schema, strict=True)],
@@ -164,22 +166,25 @@ def _prompt_turns(sample: Sample) -> list[Turn]:
             return sample.prompt
 
 
-def _signatures(samples: Sequence[Sample | RowFault]) -> list[bytes | None]:
-    shingles = [_shingles(sample) for sample in samples]
-    with_words = [number for number, tokens in enumerate(shingles) if tokens]
-    found: list[bytes | None] = [None] * len(shingles)
-    if with_words:
-        matrix = signatures([shingles[number] for number in with_words])
-        for number, signature in zip(with_words, matrix, strict=True):
+def _compared(
+    samples: Sequence[Sample | RowFault]
+) -> tuple[list[int | None], list[bytes | None]]:
+    """(hash of the words, signature) of each sample."""
+    hashes: list[int | None] = [None] * len(samples)
+    found: list[bytes | None] = [None] * len(samples)
+    shingles: dict[int, list[str]] = {}
+    for number, sample in enumerate(samples):
+        if not isinstance(sample, RowFault):
+            prompt, answer = (words_of(" ".join(part)) for part in prompt_and_answer(sample))
+            if prompt or answer:
+                label = str(sample.label) if isinstance(sample, Judged) else ""
+                said = "\0".join([" ".join(prompt), " ".join(answer), label])
+                hashes[number] = xxhash.xxh64_intdigest(said.encode("utf-8", "surrogatepass"))
+                shingles[number] = shingles_of([*prompt, *answer][:MOST_WORDS])
+    if shingles:
+        for number, signature in zip(shingles, signatures([*shingles.values()]), strict=True):
             found[number] = signature.tobytes()
-    return found
-
-
-def _shingles(sample: Sample | RowFault) -> list[str]:
-    if isinstance(sample, RowFault):
-        return []
-    prompt, answer = prompt_and_answer(sample)
-    return shingles_of(words_of(" ".join([*prompt, *answer])[:LONGEST_COMPARED]))
+    return hashes, found
 
 
 def _canonical(value: Any) -> bytes:

@@ -9,11 +9,13 @@ import re
 import string
 from collections.abc import Iterable, Sequence
 
-_BREAKS = string.punctuation + "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00ab\u00bb\u00b7\u2022"
+_BREAKS = string.punctuation + (
+    "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00ab\u00bb\u00b7\u2022\u00bf\u00a1"
+    "\u3001\u3002\u300c\u300d\u300e\u300f\uff01\uff08\uff09\uff0c\uff0e\uff1a\uff1b\uff1f\u30fb")
 _TO_SPACES = str.maketrans(_BREAKS, " " * len(_BREAKS))
 
 _UNSPACED = re.compile(
-    "[\u0e01-\u0e5b\u3001-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\uff01-\uff65]")
+    "[\u0e01-\u0e5b\u3005-\u3007\u3041-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 """Scripts that put no space between words (Thai, Chinese, Japanese), and Korean: one character
 counts as a word there."""
 
