@@ -150,7 +150,8 @@ def _epochs(report: Report, data: Data, training: Training) -> Advice | None:
         return None
     more = training.epochs < fewest
     wanted = fewest if more else most
-    why = (f"{training.epochs:g} epochs of {count:,} examples are {steps:,} steps. "
+    passes = "One epoch" if training.epochs == 1 else f"{training.epochs:g} epochs"
+    why = (f"{passes} of {count:,} examples: {steps:,} steps. "
            f"For a set of this size {fewest} to {most} are usual; ")
     return Advice(
         "epochs_few" if more else "epochs_many",
