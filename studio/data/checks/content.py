@@ -67,8 +67,8 @@ def _lost_characters(whole: Whole, flags: numpy.ndarray) -> Finding | None:
         return None
     return Finding(
         "undecoded", "warning", "Characters that were lost",
-        f"{rows_in_words(len(rows))} hold the sign \ufffd: a character there did not decode and is "
-        "gone.",
+        f"{rows_in_words(len(rows), 'hold')} the sign \ufffd: a character there did not decode "
+        "and is gone.",
         "Get the text again in its right encoding (UTF-8), or drop these rows.",
         len(rows), rows, examples_of(whole, rows), ("drop",))
 
@@ -79,7 +79,7 @@ def _mojibake(whole: Whole, flags: numpy.ndarray) -> Finding | None:
         return None
     return Finding(
         "mojibake", "warning", "Text in a wrong encoding",
-        f"{rows_in_words(len(rows))} look like text that was read in a wrong encoding, such as "
+        f"{rows_in_words(len(rows), 'look')} like text that was read in a wrong encoding, such as "
         "\u201cschÃ¶n\u201d for \u201cschön\u201d.",
         "Fix brings back the characters (ftfy) and changes nothing else.",
         len(rows), rows, examples_of(whole, rows), ("fix", "drop"))
@@ -93,7 +93,7 @@ def _personal(whole: Whole, flags: numpy.ndarray) -> Finding | None:
     kinds = ", ".join(f"{name} in {count:,}" for name, count in counts.items() if count)
     return Finding(
         "personal_data", "warning", "Likely personal data",
-        f"{rows_in_words(len(rows))} hold what looks like personal data: {kinds}. A model can "
+        f"{rows_in_words(len(rows), 'hold')} what looks like personal data: {kinds}. A model can "
         "repeat it to anybody.",
         "Mask replaces each with stars. Rather too little than too much is found: look yourself "
         "before you publish a model.",

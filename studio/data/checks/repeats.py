@@ -56,7 +56,7 @@ def _exact(whole: Whole, later: numpy.ndarray) -> Finding | None:
         return None
     return Finding(
         "exact_duplicates", "warning", "Exact duplicates",
-        f"{rows_in_words(len(rows))} teach word for word what an earlier row teaches. Other "
+        f"{rows_in_words(len(rows), 'teach')} word for word what an earlier row teaches. Other "
         "columns (an id, a date) may differ.",
         "Such rows count twice and are learned by heart. Drop keeps the first of each.",
         len(rows), rows, examples_of(whole, rows), ("drop",))
@@ -68,8 +68,8 @@ def _near(whole: Whole, later: numpy.ndarray) -> Finding | None:
         return None
     return Finding(
         "near_duplicates", "warning", "Near duplicates",
-        f"{rows_in_words(len(rows))} differ from an earlier row only in letter case, punctuation, "
-        "or about a word in twenty. Rows of one template with other names, numbers, or answers are "
+        f"{rows_in_words(len(rows), 'differ')} from an earlier row only in letter case, "
+        "punctuation, or about a word in twenty. Rows of one template with other names, numbers, or answers are "
         "not counted: prompt and answer must both be alike and hold the same numbers, and wording "
         "that many rows share is no likeness.",
         f"Look at some before you drop them; Drop keeps the first of each group. At most "
@@ -94,8 +94,8 @@ def _overlap(whole: Whole, split: Split) -> Finding | None:
     remedies: tuple[Remedy, ...] = () if is_random else ("drop",)
     return Finding(
         "eval_overlap", "problem", "Training rows that are also held out",
-        f"{rows_in_words(len(rows))} of the training part also stand, exactly or nearly, in the "
-        "held-out part, so the held-out loss looks better than the model is.",
+        f"{rows_in_words(len(rows), 'stand')} in the training part and, exactly or nearly, also "
+        "in the held-out part, so the held-out loss looks better than the model is.",
         hint, len(rows), rows, examples_of(whole, rows), remedies)
 
 
@@ -115,7 +115,7 @@ def _same_question(whole: Whole) -> Finding | None:
         return None
     return Finding(
         "same_question", "info", "One question, several answers",
-        f"{rows_in_words(len(found))} share their question with a row that answers it otherwise.",
+        f"{rows_in_words(len(found), 'ask')} the same as another row that answers it otherwise.",
         "That is fine where several answers are right. Where they contradict each other, the model "
         "learns to guess.",
         len(found), found, examples_of(whole, found))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MOST_SHOWN = 5
 _LONGEST_PART = 90
 _LONGEST_MASKED = 2_000
+_SINGULAR = {"are": "is", "teach": "teaches", "cannot": "cannot"}
 
 
 def examples_of(
@@ -40,9 +41,11 @@ def excerpt(whole: Whole, row: int) -> str:
     return " \u2192 ".join(part for part in parts if part)
 
 
-def rows_in_words(count: int) -> str:
-    """"1 row", "1,234 rows"."""
-    return "1 row" if count == 1 else f"{count:,} rows"
+def rows_in_words(count: int, verb: str = "") -> str:
+    """"1 row", "1,234 rows", with a verb such as "hold": "1 row holds"."""
+    if count == 1:
+        return f"1 row {_SINGULAR.get(verb, f'{verb}s')}" if verb else "1 row"
+    return f"{count:,} rows {verb}".rstrip()
 
 
 def _short(text: str, longest: int) -> str:

@@ -47,7 +47,8 @@ def _unreadable(whole: Whole) -> Finding | None:
     problems = [problem for problem in whole.problems if problem.kind in _LEFT_OUT]
     return Finding(
         "unreadable", "problem", "Records that cannot be read",
-        f"{count:,} records were left out. " + "; ".join(map(str, problems[:_PROBLEMS_NAMED])),
+        f"{'1 record was' if count == 1 else f'{count:,} records were'} left out. "
+        + "; ".join(map(str, problems[:_PROBLEMS_NAMED])),
         "The rest of the file is used. A cleaned copy leaves them behind.", count=count)
 
 
@@ -80,8 +81,8 @@ def _fault(whole: Whole, kind: str, entries: numpy.ndarray, numbers: numpy.ndarr
     remedies: tuple[Remedy, ...] = ("fix", "drop") if kind in FIXABLE_FAULTS else ("drop",)
     return Finding(
         kind, "problem", title,
-        f"{rows_in_words(len(rows))} cannot be taught and would be left out of the training; the "
-        f"first: {shown[0].text}",
+        f"{rows_in_words(len(rows), 'cannot')} be taught and would be left out of the training; "
+        f"the first: {shown[0].text}",
         hint, len(rows), rows, shown, remedies)
 
 
@@ -117,9 +118,9 @@ def _truncated(whole: Whole) -> Finding | None:
     taught = max(1, int(whole.teachable.sum()))
     return Finding(
         "truncated", "warning", "Examples that are cut off",
-        f"{rows_in_words(len(rows))} ({len(rows) / taught:.1%} of the examples) are longer than "
-        f"the maximum length of {whole.data.max_length:,} tokens and lose their end, with it the "
-        "sign that the answer is over.",
+        f"{rows_in_words(len(rows), 'are')} longer than the maximum length of "
+        f"{whole.data.max_length:,} tokens ({len(rows) / taught:.1%} of the examples) and lose "
+        "the end, with it the sign that the answer is over.",
         f"The longest has {int(cut.max()):,} tokens: set the maximum length to that to keep all of "
         "them, at the price of memory, or drop them.",
         len(rows), rows,

@@ -18,6 +18,7 @@ from studio.data.detect import choose_format
 from studio.data.detection import Detection
 from studio.data.encoder import Encoder, encoder_for
 from studio.data.findings import Finding
+from studio.data.groups import UNKNOWN
 from studio.data.lab.examine import examine
 from studio.data.lab.report import Report, SourceReport, Statistics
 from studio.data.lab.scan import scan
@@ -55,7 +56,8 @@ def open_whole(
     detections = detections_of(store, data)
     encoder: Encoder | None = None
     template_error: DataError | None = None
-    if tokenizer is not None and any(one.format for one in detections):
+    if tokenizer is not None and any(set(source.groups.counts) - {UNKNOWN}
+                                     for source in store.facts.sources):
         try:
             encoder = encoder_for(tokenizer, data)
         except DataError as error:
