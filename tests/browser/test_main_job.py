@@ -73,7 +73,7 @@ def test_the_main_job_by_clicking(
 
     show_tab(page, "Dataset")
     wait_for_text(page, "#dataset-found", "messages.*720|720.*messages")
-    assert page.locator("#dataset-rendered .token-learned").count() > 0
+    page.locator("#dataset-rendered .token-learned").first.wait_for()
 
     show_tab(page, "LoRA")
     wait_for_text(page, "#lora-count", "4,884,480")
