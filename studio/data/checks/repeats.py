@@ -69,9 +69,9 @@ def _near(whole: Whole, later: numpy.ndarray) -> Finding | None:
     return Finding(
         "near_duplicates", "warning", "Near duplicates",
         f"{rows_in_words(len(rows), 'differ')} from an earlier row only in letter case, "
-        "punctuation, or about a word in twenty. Rows of one template with other names, numbers, or answers are "
-        "not counted: prompt and answer must both be alike and hold the same numbers, and wording "
-        "that many rows share is no likeness.",
+        "punctuation, or about a word in twenty. Rows of one template with other names, numbers, "
+        "or answers are not counted: prompt and answer must both be alike and hold the same "
+        "numbers, and wording that many rows share is no likeness.",
         f"Look at some before you drop them; Drop keeps the first of each group. At most "
         f"{MOST_PAIRS:,} likely pairs are compared.",
         len(rows), rows, examples_of(whole, rows, lambda row: _pair_text(whole, row)), ("drop",))
