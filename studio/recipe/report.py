@@ -34,10 +34,17 @@ def _lines(error: ValidationError, root: type[BaseModel]) -> Iterable[str]:
         name = ".".join(field_path)
         if item["type"] == "extra_forbidden":
             yield _unknown(name, field_path, owner, root)
-        elif not field_path:
+        elif not field_path or _is_of_a_part(item, owner, field_path[-1]):
             yield item["msg"].removeprefix("Value error, ")
         else:
             yield _not_allowed(name, item, owner, field_path[-1])
+
+
+def _is_of_a_part(item: Any, owner: type[BaseModel], name: str) -> bool:
+    """Whether a check of several fields of one part failed; its words name them."""
+    field = owner.model_fields.get(name)
+    return item["type"] == "value_error" and field is not None and \
+        isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
 
 def _owner(root: type[BaseModel], path: tuple[str, ...]) -> tuple[type[BaseModel], tuple[str, ...]]:

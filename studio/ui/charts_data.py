@@ -29,6 +29,8 @@ LANGUAGES = {
     "tr": "Turkish", "uk": "Ukrainian", "und": "unclear", "ur": "Urdu", "vi": "Vietnamese",
     "zh": "Chinese",
 }
+UNCLEAR = "und"
+"""The code of texts that are too short to tell, or in several languages."""
 LANGUAGE_COLOURS = ("#1f8a91", "#d9822b", "#7f84d6", "#5fa55a", "#b48a1e", "#8b9695")
 LANGUAGES_SHOWN = 5
 
@@ -108,7 +110,7 @@ def _layout(statistics: Statistics, max_length: int, name: str) -> dict[str, Any
 
 def language_bar(languages: Mapping[str, float]) -> str:
     """The mix of languages as one thin bar with its words; nothing where none is known."""
-    if not languages:
+    if not languages.keys() - {UNCLEAR}:
         return ""
     ranked = sorted(languages.items(), key=lambda item: -item[1])
     shown = ranked[:LANGUAGES_SHOWN]

@@ -19,7 +19,7 @@ from tests.ui.reports import finding, report, source, statistics
 def test_the_whole_is_told_with_its_reason_and_counts() -> None:
     shown = found_view(report(), has_tokenizer=True)
     for part in ('data-format="messages"', 'data-rows="100"', "Chat: messages with roles",
-                 "messages holds turns with roles.", "line 7", "is no JSON", "cannot be read"):
+                 "Messages holds turns with roles.", "line 7", "is no JSON", "cannot be read"):
         assert part in shown
 
 
@@ -113,7 +113,7 @@ def test_languages_are_named_and_the_rest_is_summed() -> None:
                           "pl": 0.02})
     for part in ("English 50 %", "German 20 %", "xx 10 %", "others 5 %"):
         assert part in shown
-    assert language_bar({}) == ""
+    assert language_bar({}) == language_bar({"und": 1.0}) == ""
 
 
 def test_the_split_shows_both_counts() -> None:

@@ -63,3 +63,11 @@ def test_every_mistake_of_a_form_is_in_one_report() -> None:
         recipe_from_form({"adapter.rank": 0, "adapter.rnk": 8, "training.epochs": "many"})
     for part in ("adapter.rank is 0", "the nearest is adapter.rank", "training.epochs is 'many'"):
         assert part in caught.value.message
+
+
+def test_a_held_out_column_without_a_name_is_told_in_its_own_words() -> None:
+    with pytest.raises(RecipeError) as caught:
+        recipe_from_form({"data.held_out": "column"})
+    assert caught.value.message == (
+        "The recipe has one mistake: held_out is column, but eval_column names none: name the "
+        "column, or set held_out to fraction.")

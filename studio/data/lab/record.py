@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Record:
     """Record `number`, counted from 1. `total` is None while the set is still being read.
 
-    `sample` is None with a `fault`, and while the format is not known. `examples` are (title,
+    `sample` is None with a `fault`. `examples` are (title,
     example) pairs: one, or the chosen and the rejected answer; none without a tokenizer.
     `ids` and the special tokens are for showing.
     """
@@ -63,8 +63,6 @@ def _record(
     number: int, total: int | None, place: str, row: Row, detection: Detection,
     encoder: Encoder | None, max_length: int,
 ) -> Record:
-    if detection.format is None:
-        return Record(number, total, place, row)
     try:
         sample = to_sample(row, detection)
     except RowFault as fault:

@@ -69,17 +69,24 @@ def format_words(name: str | None) -> str:
 
 def found_view(report: Report, *, has_tokenizer: bool) -> str:
     """Format, reason, and counts of the whole; the sources one by one where there are several."""
+    is_mixed = any(len(source.formats) > 1 for source in report.sources)
+    words = "Several formats" if report.format is None and is_mixed \
+        else format_words(report.format)
     head = (
         f'<div class="found" data-format="{escape(report.format or "")}" '
         f'data-rows="{report.rows}" data-examples="{report.statistics.examples}">'
-        f'<div class="found-format">{escape(format_words(report.format))}</div>'
-        f'<div class="quiet">{escape(report.why)}</div></div>'
+        f'<div class="found-format">{escape(words)}</div>'
+        f'<div class="quiet">{escape(_sentence(report.why))}</div></div>'
     )
     missing = "" if has_tokenizer else markup.note(*NO_TOKENIZER)
-    if report.format is None and report.readable:
+    if report.format is None and report.readable and not is_mixed:
         missing = markup.note(*UNKNOWN) + missing
     return (head + _counts(report) + _mixed(report.sources) + _sources(report.sources) + missing
             + _problems(report.problems, report.problem_count))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _counts(report: Report) -> str:
@@ -172,7 +179,7 @@ def split_view(train: int, held_out: int, how: str) -> str:
         f'<div class="split-eval" style="width:{100 * share:.2f}%"></div></div>'
         f'<div class="split-words"><span><i class="split-train"></i><b>{train:,}</b> to train on'
         f'</span><span><i class="split-eval"></i><b>{held_out:,}</b> held out, {percent(share)}'
-        f'</span></div><p class="quiet">{escape(how)}</p></div>'
+        f'</span></div><p class="quiet">Held out: {escape(how)}.</p></div>'
     )
 
 
