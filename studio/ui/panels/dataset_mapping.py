@@ -74,7 +74,7 @@ def form_updates(page: Page) -> list[Any]:
     """The form as it opens for these rows: what was recognised, or what is likeliest."""
     groups = groups_of_page(page)
     format, columns = opening(page.detection, groups)
-    return [gr.Dropdown(value=format), *part_updates(format, columns, groups)]
+    return [gr.update(value=format), *part_updates(format, columns, groups)]
 
 
 def opening(detection: Detection, groups: Groups) -> tuple[str, dict[str, str]]:
@@ -98,10 +98,10 @@ def part_updates(format: str, columns: dict[str, str], groups: Groups) -> list[A
     parts = parts_of(format)
     choices = view.column_choices(groups)
     return [
-        gr.Dropdown(choices=choices, value=columns.get(part.role), visible=True,
-                    label=view.part_label(part), info=part.help)
+        gr.update(choices=choices, value=columns.get(part.role), visible=True,
+                  label=view.part_label(part), info=part.help)
         for part in parts
-    ] + [gr.Dropdown(visible=False, value=None)] * (view.MOST_PARTS - len(parts))
+    ] + [gr.update(visible=False, value=None)] * (view.MOST_PARTS - len(parts))
 
 
 def first_preview(look: Look) -> str:
