@@ -13,7 +13,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from studio.errors import Stopped
 from studio.models.starter import prepare_starter
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.recipe import Recipe
-from studio.recipe.fields import STARTER
 from studio.settings import Settings
 
 _MICRO_BATCHES = 2
@@ -137,8 +136,7 @@ def _model(
     if stop():
         raise Stopped("The measuring was stopped.")
     if family == STARTER_FAMILY:
-        prepare_starter(settings, progress, stop)
-        return STARTER
+        return str(prepare_starter(settings, progress, stop))
     return str(make_model(family, folder / family))
 
 
@@ -147,7 +145,9 @@ def _measured(
 ) -> GridRow:
     from studio.training.dry_run import dry_run
 
-    found = dry_run(_recipe(case, source, folder), settings, stop=stop, calibrate=False)
+    # A home of its own, so that what is kept of the examples goes with it.
+    found = dry_run(_recipe(case, source, folder), replace(settings, home=folder / "home"),
+                    stop=stop, calibrate=False)
     peaks = {phase.name: phase.peak_bytes for phase in found.phases}
     if found.ran_out is not None:
         raise Stopped(f"This PC has too little memory for the grid: {found.sentence}")

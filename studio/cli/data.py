@@ -113,9 +113,11 @@ def _show_inspection(found: dict[str, Any]) -> None:
 
 def _show_numbers(found: dict[str, Any]) -> None:
     numbers, split = found["statistics"], found["split"]
-    if numbers["tokens_total"] is None:
-        console.print("Lengths in tokens need the model on this PC; get it on the Hardware tab or "
-                      "by training once.")
+    if any(one["key"] == "template_invalid" for one in found["findings"]):
+        console.print("Lengths in tokens need a chat template that can be used.")
+    elif numbers["tokens_total"] is None:
+        console.print("Lengths in tokens need the model on this PC, and a row that can be taught; "
+                      "the Hardware tab gets the model, and so does the first training.")
     else:
         console.print(
             f"Tokens: {numbers['tokens_total']:,} in all, {numbers['tokens_median']:,.0f} median, "

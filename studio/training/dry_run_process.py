@@ -64,7 +64,7 @@ def main(request_file: Path) -> None:
     outcome: dict[str, Any] = {"ran_out": None, "error": None}
     try:
         with RecordedFailures(run, states):
-            phases.begin("loading the base model")
+            phases.begin("preparing the data")
             stages.measure(device)
             phases.end()
     except StudioError as error:
@@ -105,12 +105,14 @@ class DryStages(Stages):
     facts: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
     def measure(self, device: Device) -> None:
-        """Load, prepare, and take the steps."""
+        """Prepare, load, and take the steps."""
         self.states.enter("preparing")
-        base = self.load(device)
+        found = self.find(device)
+        data = self.tokenise(found, device)
+        self.phases.begin("loading the base model")
+        base = self.load(found, device)
         self.facts["free_bytes"] = base.free_bytes
-        self.phases.begin("preparing the data")
-        self._take_steps(base, self.tokenise(base, device), device)
+        self._take_steps(base, data, device)
 
     def with_adapter(self, model: Any, folder: ModelFolder, shape: ModelShape) -> Any:
         self.phases.begin("adding the adapter")

@@ -203,8 +203,7 @@ class _Measured:
 
     def _libraries_and_data(self) -> int:
         """Of the process, on a processor. What loading left unused counts as slack instead."""
-        data = self._held("preparing the data") - self._held("adding the adapter")
-        return (self.outside_bytes or 0) + max(0, data)
+        return max(self.outside_bytes or 0, self._held("preparing the data"))
 
     def _steps(self) -> list[Phase]:
         return [phase for phase in self.phases if phase.name.startswith(STEP_PHASES)]

@@ -28,7 +28,7 @@ from studio.training.choices import compare_with_free
 from studio.training.environment import record_environment
 from studio.training.failure import RecordedFailures
 from studio.training.reporter import StateReporter, TrainReporter
-from studio.training.setup import Base, make_setup
+from studio.training.setup import Base, Found, make_setup
 
 if TYPE_CHECKING:
     from studio.data.prepare import Prepared
@@ -74,8 +74,10 @@ class Stages:
         self.states.enter("preparing")
         checkpoint = self._start_point(resume)
         device = calibrated(pick_device(), self.settings)
-        base = self.load(device)
-        data = self.tokenise(base, device)
+        found = self.find(device)
+        # Data come first: a mistake in them is told before a large model was loaded for minutes.
+        data = self.tokenise(found, device)
+        base = self.load(found, device)
         return self._train(base, data, device, checkpoint)
 
     def _start_point(self, resume: bool) -> Path | None:
@@ -90,12 +92,12 @@ class Stages:
         drop_checkpoints_after(self.run, checkpoint_step(checkpoint) if checkpoint else -1)
         return checkpoint
 
-    def load(self, device: Device) -> Base:
-        """The base model with its adapter on it, found or fetched first.
+    def find(self, device: Device) -> Found:
+        """The base model's files, found or fetched, and its tokenizer.
 
-        Before it is loaded the run notes whether the estimate fits into what is free.
+        The run notes whether the estimate fits into what is free.
         """
-        from studio.models.loading import load_base, load_tokenizer
+        from studio.models.loading import load_tokenizer
         from studio.models.shape import model_shape
         from studio.models.source import find_model
 
@@ -112,15 +114,21 @@ class Stages:
         comparison = compare_with_free(self.recipe, shape, device)
         self.run.append("note", level="info" if comparison.level == "good" else "warning",
                         text=comparison.text)
-        self.states.enter("loading")
-        free_bytes = free_device_bytes(device)
         tokenizer = load_tokenizer(folder, trust_remote_code=wanted.trust_remote_code)
         self._stop_here()
-        as_chosen = wanted.model_copy(update={"dtype": precision.base_dtype})
-        model = load_base(as_chosen, folder, device)
+        return Found(tokenizer, folder, shape, precision)
+
+    def load(self, found: Found, device: Device) -> Base:
+        """The base model with its adapter on it."""
+        from studio.models.loading import load_base
+
+        self.states.enter("loading")
+        free_bytes = free_device_bytes(device)
+        as_chosen = self.recipe.model.model_copy(update={"dtype": found.precision.base_dtype})
+        model = load_base(as_chosen, found.folder, device)
         self._stop_here()
-        return Base(self.with_adapter(model, folder, shape), tokenizer, folder, shape,
-                     precision, free_bytes)
+        return Base(self.with_adapter(model, found.folder, found.shape), found.tokenizer,
+                    found.folder, found.shape, found.precision, free_bytes)
 
     def with_adapter(self, model: Any, folder: ModelFolder, shape: ModelShape) -> Any:
         """`model` with the recipe's adapter, whose start values the training seed decides."""
@@ -138,14 +146,14 @@ class Stages:
         config.base_model_name_or_path = str(folder.path)
         return get_peft_model(model, config)
 
-    def tokenise(self, base: Base, device: Device) -> Prepared:
+    def tokenise(self, found: Found, device: Device) -> Prepared:
         """The recipe's data as tokens; what is left out is noted in the run."""
         from studio.data.prepare import prepare
 
         self.states.enter("tokenising")
-        data = prepare(self.recipe, base.tokenizer, self.settings,
+        data = prepare(self.recipe, found.tokenizer, self.settings,
                        progress=self.states.progress, stop=self.stop)
-        base.tokenizer.chat_template = data.chat_template
+        found.tokenizer.chat_template = data.chat_template
         if data.skipped:
             first = data.skipped[0]
             self.run.append("note", level="warning", text=(

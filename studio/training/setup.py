@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from studio.models.shape import ModelShape
 
 
+@dataclass(frozen=True)
+class Found:
+    """What is known of the base model before it is loaded."""
+
+    tokenizer: PreTrainedTokenizerBase
+    folder: ModelFolder
+    shape: ModelShape
+    precision: Precision
+
+
 @dataclass
 class Base:
     """The loaded model with its adapter on it, and what was known before it was loaded."""

@@ -68,7 +68,7 @@ def test_two_steps_are_measured_on_the_longest_examples_and_nothing_is_left(
                                                              rel=0.02), name
     assert sum(part.estimated_bytes for part in found.parts) == found.estimated.total_bytes
     names = [phase.name for phase in found.phases]
-    assert names[:3] == ["loading the base model", "adding the adapter", "preparing the data"]
+    assert names[:3] == ["preparing the data", "loading the base model", "adding the adapter"]
     assert names.count("forward pass of step 2") == 2  # gradients wait for a second micro-batch
     assert f"optimizer step of step {STEPS}" in names
     assert found.seconds_per_step and found.seconds_about and found.seconds_at_most
@@ -195,8 +195,8 @@ def test_on_a_gpu_reserved_memory_and_the_context_make_the_whole() -> None:
 def test_loading_that_held_more_than_the_steps_is_said() -> None:
     found = on_gpu(0)
     assert found.sentence_before_steps == ""
-    loading = dataclasses.replace(found.phases[0], reserved_bytes=22 * GB)
-    greedy = dataclasses.replace(found, phases=(loading, *found.phases[1:]))
+    loading = dataclasses.replace(found.phases[1], reserved_bytes=22 * GB)
+    greedy = dataclasses.replace(found, phases=(found.phases[0], loading, *found.phases[2:]))
     assert greedy.sentence_before_steps == (
         "Loading the base model held 22.0 GB for a moment, more than the steps.")
 

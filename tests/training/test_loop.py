@@ -42,7 +42,7 @@ def test_the_loss_falls_and_the_events_are_complete_strict_json(
     assert final == "done"
     lines = (run.path / "events.jsonl").read_text(encoding="utf-8").splitlines()
     assert all(json.loads(line, parse_constant=pytest.fail)["type"] for line in lines)
-    assert _states(run) == ["preparing", "loading", "tokenising", "training", "evaluating",
+    assert _states(run) == ["preparing", "tokenising", "loading", "training", "evaluating",
                             "training", "evaluating", "saving", "done"]
     [plan] = _events(run, "plan")
     assert plan["total_steps"] == 12 and plan["train_examples"] == 19
