@@ -7,94 +7,51 @@ estimate what is known of lengths.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from studio.errors import DataError, StudioError
 from studio.hardware.workload import Examples
-from studio.recipe import Data, Recipe
+from studio.recipe import Recipe
 from studio.settings import Settings
+from studio.ui.data_look import (
+    FollowedSet,
+    Look,
+    State,
+    rows_key,
+    set_key,
+    tokens_key,
+    with_choice,
+)
 
 if TYPE_CHECKING:
-    import numpy
     from transformers import PreTrainedTokenizerBase
 
-    from studio.data.findings import Finding, Remedy
-    from studio.data.lab.first_page import Page
-    from studio.data.lab.lab import Lab
     from studio.data.lab.record import Record
-    from studio.data.lab.report import Report
     from studio.data.lab.whole import Whole
     from studio.progress import Step
 
 KEPT_SETS = 4
 CLOSE_SECONDS = 10
-ROW_FIELDS = ("source", "mix", "config", "split", "revision", "format", "columns", "eval_source")
-"""Fields of the recipe's data that decide which rows there are and how they are read."""
-State = Literal["running", "done", "stopped", "failed", "elsewhere"]
-
-
-@dataclass
-class _Set:
-    """One set that a page follows. `page` or `error` is what the first look gave; `begun` says
-    that the lab was asked for the rest. A `report` without the `whole` is of the same rows,
-    looked at with other settings."""
-
-    recipe: Recipe
-    page: Page | None = None
-    error: tuple[str, str] | None = None
-    begun: bool = False
-    tokenizer: PreTrainedTokenizerBase | None = None
-    whole: Whole | None = None
-    train: numpy.ndarray | None = None
-    report: Report | None = None
-    choices: dict[str, Remedy] = field(default_factory=dict)
-    changes: int = 0
-
-
-@dataclass(frozen=True)
-class Look:
-    """What is known of a set now. The tokenizer is known once the scan has `begun`, None where the
-    model is not on this PC. `state` "elsewhere": another page took the lab before this
-    set was done. `is_new` is false for a report of the same rows that was made with other
-    settings. `settled` changes with everything but the progress."""
-
-    recipe: Recipe
-    tokenizer: PreTrainedTokenizerBase | None
-    begun: bool
-    state: State
-    step: Step | None
-    page: Page | None
-    report: Report | None
-    is_new: bool
-    error: tuple[str, str] | None
-    choices: dict[str, Remedy]
-    settled: str
-    version: str
 
 
 class DataDesk:
     """One for all pages. Nothing here waits for a scan, except where it says so."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._lock = threading.RLock()
-        self._sets: OrderedDict[str, _Set] = OrderedDict()
-        self._current = ""
-        self._tokenizers: dict[tuple[Path, bool], PreTrainedTokenizerBase] = {}
-
-    @cached_property
-    def lab(self) -> Lab:
-        """Reads and judges, one set at a time."""
         from studio.data.lab.lab import Lab
 
-        return Lab(self._settings)
+        self._settings = settings
+        self.lab = Lab(settings)
+        # What reads or loads never holds the lock that ticks take.
+        self._lock = threading.RLock()
+        self._beginning = threading.Lock()
+        self._loading = threading.Lock()
+        self._sets: OrderedDict[str, FollowedSet] = OrderedDict()
+        self._current = ""
+        self._tokenizers: dict[tuple[Path, bool], PreTrainedTokenizerBase] = {}
 
     def follow(self, recipe: Recipe, before: str = "") -> str:
         """Read the first rows of a recipe's data, without waiting for a library; gives the key of
@@ -104,38 +61,42 @@ class DataDesk:
         if both are of the same rows. A source that cannot be opened is no error here; the look
         tells it.
         """
-        key = set_key(recipe)
+        key, page, problem = set_key(recipe), None, None
+        try:
+            page = self.lab.first_page(recipe.data)
+        except StudioError as error:
+            problem = (error.message, error.hint)
         with self._lock:
             earlier = self._sets.get(before)
-            one = self._sets.setdefault(key, _Set(recipe))
+            one = self._sets.setdefault(key, FollowedSet(recipe))
             self._sets.move_to_end(key)
             while len(self._sets) > KEPT_SETS:
                 self._sets.popitem(last=False)
-            one.recipe, one.changes = recipe, one.changes + 1
+            one.recipe, one.page, one.error, one.changes = recipe, page, problem, one.changes + 1
             if earlier and not one.report and rows_key(earlier.recipe) == rows_key(recipe):
                 one.report = earlier.report
-            try:
-                one.page, one.error = self.lab.first_page(recipe.data), None
-            except StudioError as error:
-                one.page, one.error = None, (error.message, error.hint)
         return key
 
     def begin(self, key: str) -> None:
         """Begin with the whole set, in the background. Loads the tokenizer, so the engine's
         libraries must be there."""
-        with self._lock:
+        with self._beginning:
             one = self._sets.get(key)
             if one is None or one.error is not None:
                 return
+            problem, tokenizer = None, None
             try:
-                one.tokenizer, one.begun = self.tokenizer(one.recipe), True
-                self.lab.start(one.recipe, one.tokenizer)
-                self._current = key
+                tokenizer = self.tokenizer(one.recipe)
+                self.lab.start(one.recipe, tokenizer)
             except StudioError as error:
-                one.error = (error.message, error.hint)
-            if self.lab.view().state != "done" or one.error:
-                one.whole = None
-            one.changes += 1
+                problem = (error.message, error.hint)
+            with self._lock:
+                one.tokenizer, one.begun, one.error = tokenizer, True, problem
+                if problem is None:
+                    self._current = key
+                if problem or self.lab.view().state != "done":
+                    one.whole = None
+                one.changes += 1
 
     def stop(self, key: str) -> None:
         """End the scan of this set, if it is the one under way."""
@@ -160,7 +121,7 @@ class DataDesk:
                 one.whole is not None, error, dict(one.choices), settled, f"{settled}|{version}")
 
     def _progress(
-        self, key: str, one: _Set
+        self, key: str, one: FollowedSet
     ) -> tuple[State, Step | None, int, tuple[str, str] | None]:
         if one.error is not None:
             return "failed", None, 0, one.error
@@ -169,7 +130,8 @@ class DataDesk:
         if key != self._current:
             return ("done" if one.whole else "elsewhere"), None, 0, None
         view = self.lab.view()
-        if view.state == "done" and view.whole is not one.whole:
+        is_mine = view.whole is not None and view.whole.data == one.recipe.data
+        if view.state == "done" and is_mine and view.whole is not one.whole:
             one.report, one.whole, one.train = view.report, view.whole, None
             one.changes += 1
         state: State = "running" if view.state == "idle" else view.state
@@ -243,13 +205,13 @@ class DataDesk:
         total = one.whole.lengths.total[~one.whole.faulty]
         return float((total > recipe.data.max_length).mean()) if len(total) else None
 
-    def _read_alike(self, recipe: Recipe) -> _Set | None:
+    def _read_alike(self, recipe: Recipe) -> FollowedSet | None:
         """The newest set of the same rows and tokens, whatever the cut and the split."""
         self.look(self._current)
-        wanted = _tokens_key(recipe)
+        wanted = tokens_key(recipe)
         with self._lock:
             return next((one for one in reversed(self._sets.values())
-                         if one.whole and _tokens_key(one.recipe) == wanted), None)
+                         if one.whole and tokens_key(one.recipe) == wanted), None)
 
     def tokenizer(self, recipe: Recipe) -> PreTrainedTokenizerBase | None:
         """The model's tokenizer, or None while the model is not on this PC."""
@@ -261,47 +223,7 @@ class DataDesk:
         from studio.models.loading import load_tokenizer
 
         key = (folder.path, recipe.model.trust_remote_code)
-        with self._lock:
+        with self._loading:
             if key not in self._tokenizers:
                 self._tokenizers[key] = load_tokenizer(folder, trust_remote_code=key[1])
             return self._tokenizers[key]
-
-
-def with_choice(
-    choices: Mapping[str, Remedy], key: str, remedy: str, findings: Sequence[Finding]
-) -> dict[str, Remedy]:
-    """`choices` after a press: chosen anew, changed, or, pressed again, taken back.
-
-    A remedy that the finding does not offer changes nothing; choices of findings that are gone
-    go as well.
-    """
-    offered = {one.key: one.remedies for one in findings}
-    kept = {name: value for name, value in choices.items() if value in offered.get(name, ())}
-    wanted = next((one for one in offered.get(key, ()) if one == remedy), None)
-    if wanted is None:
-        return kept
-    if kept.get(key) == wanted:
-        return {name: value for name, value in kept.items() if name != key}
-    return {**kept, key: wanted}
-
-
-def set_key(recipe: Recipe) -> str:
-    """Changes with everything that the report of a set depends on."""
-    return _hashed(recipe)
-
-
-def _tokens_key(recipe: Recipe) -> str:
-    """The same whatever the cut and the split."""
-    return _hashed(recipe, max_length=8, packing=False, eval_fraction=0.0, seed=0)
-
-
-def rows_key(recipe: Recipe) -> str:
-    """The same whatever is made of the rows."""
-    return _hashed(recipe, **{name: getattr(Data(), name) for name in Data.model_fields
-                              if name not in ROW_FIELDS})
-
-
-def _hashed(recipe: Recipe, **unlike: Any) -> str:
-    data = recipe.data.model_copy(update=unlike).model_dump_json()
-    model = "" if "template" in unlike else f"{recipe.model.source} {recipe.model.revision}"
-    return hashlib.sha256(f"{data} {model}".encode()).hexdigest()[:32]

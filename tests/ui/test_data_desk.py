@@ -12,7 +12,8 @@ from studio.errors import DataError
 from studio.hardware.workload import Examples
 from studio.recipe import Recipe
 from studio.settings import Settings
-from studio.ui.data_desk import DataDesk, Look
+from studio.ui.data_desk import DataDesk
+from studio.ui.data_look import Look
 
 PATIENCE_SECONDS = 120
 

@@ -9,7 +9,7 @@ import pytest
 from studio.data.detection import Detection
 from studio.data.findings import Remedy
 from studio.ui.charts_data import language_bar, lengths_figure, percent, share_behind
-from studio.ui.data_desk import with_choice
+from studio.ui.data_look import with_choice
 from studio.ui.panels.dataset_advice_view import advice_view, checklist_view
 from studio.ui.panels.dataset_findings_view import chosen_view, findings_view
 from studio.ui.panels.dataset_found_view import found_view, length_tiles, split_view

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from studio.errors import StudioError
-from studio.ui.data_desk import rows_key, set_key
+from studio.ui.data_look import rows_key, set_key
 from studio.ui.panels import (
     dataset_lengths,
     dataset_mapping,

@@ -16,7 +16,7 @@ from studio.ui.charts_data import percent
 if TYPE_CHECKING:
     from studio.data.lab.first_page import Page
     from studio.data.lab.report import Report, SourceReport, Statistics
-    from studio.ui.data_desk import Look
+    from studio.ui.data_look import Look
 
 FORMAT_WORDS = {
     "alpaca": "Alpaca: instruction, input, output", "messages": "Chat: messages with roles",

@@ -8,7 +8,7 @@ import gradio as gr
 
 from studio.ui import markup
 from studio.ui.charts_data import HEIGHT_PIXELS, language_bar, lengths_figure
-from studio.ui.data_desk import Look
+from studio.ui.data_look import Look
 from studio.ui.guard import guarded
 from studio.ui.live_plot import figure_value, live_plot
 from studio.ui.panels import dataset_advice_view as advice_view

@@ -14,7 +14,7 @@ from studio.data import shapes
 from studio.data.mapping import parts_of, suggest
 from studio.errors import DataError, StudioError
 from studio.ui import markup
-from studio.ui.data_desk import Look
+from studio.ui.data_look import Look
 from studio.ui.guard import guarded
 from studio.ui.panels import dataset_mapping_view as view
 from studio.ui.panels.dataset_found_view import FORMAT_WORDS

@@ -14,7 +14,8 @@ import gradio as gr
 from gradio.components import Component
 
 from studio.errors import StudioError
-from studio.ui.data_desk import DataDesk, Look
+from studio.ui.data_desk import DataDesk
+from studio.ui.data_look import Look
 from studio.ui.panels import dataset_record_view as record_view
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import gradio as gr
 from studio.errors import StudioError
 from studio.progress import Progress, ShouldStop
 from studio.ui import markup
-from studio.ui.data_desk import Look
+from studio.ui.data_look import Look
 from studio.ui.guard import guarded
 from studio.ui.panels import dataset_findings_view as findings_view
 from studio.ui.panels.dataset_page import DataPage, signal

@@ -12,7 +12,7 @@ from studio.data.reading.endings import COMPRESSED, READABLE
 from studio.files import require_free_bytes, safe_name
 from studio.settings import Settings
 from studio.ui import markup
-from studio.ui.data_desk import Look
+from studio.ui.data_look import Look
 from studio.ui.guard import guarded
 from studio.ui.panels import dataset_found_view
 from studio.ui.panels.dataset_page import DataPage

@@ -8,7 +8,7 @@ import gradio as gr
 
 from studio.presets import starter_recipe
 from studio.ui import markup
-from studio.ui.data_desk import Look
+from studio.ui.data_look import Look
 from studio.ui.panels.dataset_found_view import split_view
 from studio.ui.panels.dataset_page import DataPage
 from studio.ui.shared import DIRECT, Shared

@@ -9,7 +9,7 @@ import gradio as gr
 from studio.data.templates import check_syntax, template_for, template_names
 from studio.errors import DataError, StudioError
 from studio.ui import markup
-from studio.ui.data_desk import Look
+from studio.ui.data_look import Look
 from studio.ui.guard import guarded
 from studio.ui.panels.dataset_page import DataPage
 from studio.ui.shared import DIRECT, PRIVATE, Shared, recipe_of
