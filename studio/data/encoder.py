@@ -8,9 +8,11 @@ of these.
 from __future__ import annotations
 
 import functools
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy
 import xxhash
 
 from studio.data.templates import adds_bos, template_for
@@ -60,6 +62,11 @@ class Encoder:
         return frozenset(token.content for token in added if token.special)
 
     @property
+    def byte_lengths(self) -> numpy.ndarray | None:
+        """How many bytes of text each token stands for, by its id; None where that is not fixed."""
+        return _byte_lengths(self.backend)
+
+    @property
     def tokenizer(self) -> Tokenizer:
         """The fast tokenizer itself; it neither cuts nor pads."""
         return _tokenizer(self.backend)
@@ -77,6 +84,21 @@ def encoder_for(tokenizer: PreTrainedTokenizerBase, data: Data) -> Encoder:
         special_tokens=special_tokens_of(tokenizer), loss_on=data.loss_on,
         plain_has_bos=adds_bos(tokenizer),
     )
+
+
+@functools.lru_cache(maxsize=4)
+def _byte_lengths(backend: str) -> numpy.ndarray | None:
+    """A byte-level tokenizer writes each byte of a text as one character of its vocabulary."""
+    decoder = json.loads(backend).get("decoder") or {}
+    if decoder.get("type") != "ByteLevel":
+        return None
+    tokenizer = _tokenizer(backend)
+    lengths = numpy.zeros(tokenizer.get_vocab_size(with_added_tokens=True) + 1, dtype=numpy.int64)
+    for token, number in tokenizer.get_vocab(with_added_tokens=False).items():
+        lengths[number] = len(token)
+    for number, added in tokenizer.get_added_tokens_decoder().items():
+        lengths[number] = len(added.content.encode())
+    return lengths
 
 
 @functools.lru_cache(maxsize=4)

@@ -46,7 +46,7 @@ class Example:
 
 def example_of(encoded: Encoded, max_length: int) -> Example:
     """`encoded` cut to `max_length` tokens; it must have been made with offsets."""
-    ids = encoded.ids[:max_length]
+    ids = encoded.ids[:max_length].tolist()
     cut = len(encoded.ids) - len(ids)
     return Example(encoded.text, ids, labels_of(ids, encoded.loss), cut > 0, cut,
                    [end for _, end in encoded.offsets[:max_length]])

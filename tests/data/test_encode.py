@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy
 import pytest
 
-from studio.data.encode import NO_LOSS
+from studio.data.encode import NO_LOSS, encode, ranges_by_length, token_ranges
+from studio.data.encoder import encoder_for
+from studio.data.samples import Conversation, PlainText
 from studio.data.templates import stop_token_ids, template_for
 from studio.errors import DataError
 from studio.recipe import Data
@@ -182,3 +185,28 @@ def test_the_real_starter_tokenizer_masks_exactly(starter_model):
     ids = real.apply_chat_template(TURNS[1:], tokenize=True, return_dict=True)["input_ids"]
     assert example.input_ids == ids
     assert example.labels[-2] == real.eos_token_id
+
+
+@pytest.mark.parametrize("text", [
+    "héllo wörld 🎉🎉 日本語\n\n  spaces   end ", "<|im_start|>user\n😀<|im_end|>\n", "a", "",
+])
+def test_tokens_of_a_span_are_the_same_by_offset_and_by_length(tokenizer, text):
+    encoder = encoder_for(tokenizer, Data())
+    assert encoder.byte_lengths is not None
+    tokens = encoder.tokenizer.encode(text, add_special_tokens=False)
+    ends = numpy.cumsum(encoder.byte_lengths[numpy.array(tokens.ids, dtype=int)])
+    for start in range(len(text) + 1):
+        for end in range(start, len(text) + 1):
+            by_length = ranges_by_length(text, [(start, end)], ends)
+            assert by_length == token_ranges(tokens.offsets, [(start, end)])
+    assert ranges_by_length(text + "more", [], ends) is None
+
+
+def test_with_and_without_offsets_the_tokens_are_the_same(tokenizer):
+    samples = [Conversation(TURNS), Conversation(TURNS[1:3]), PlainText("Some words 🎉.")]
+    for loss_on in ("responses", "last_response", "all"):
+        encoder = encoder_for(tokenizer, Data(loss_on=loss_on))
+        for quick, shown in zip(encode(encoder, samples),
+                                encode(encoder, samples, with_offsets=True), strict=True):
+            assert quick.ids.tolist() == shown.ids.tolist()
+            assert quick.loss == shown.loss

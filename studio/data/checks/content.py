@@ -40,13 +40,13 @@ def content_findings(whole: Whole) -> list[Finding]:
 def languages(whole: Whole) -> dict[str, float]:
     """ISO 639 code -> share of the rows that can be taught, the largest first, judged on at most
     600 of them. "und" are texts too short to say, formulas, and program code."""
-    counts = Counter(_languages_of_sample(whole).values())
+    counts = Counter(whole.languages.values())
     total = counts.total()
     return {code: count / total for code, count in counts.most_common()}
 
 
-def _languages_of_sample(whole: Whole) -> dict[int, str]:
-    """Row -> language of a random sample, in the order of the rows."""
+def languages_of_sample(whole: Whole) -> dict[int, str]:
+    """Row -> language of a random sample, in the order of the rows; `whole.languages` keeps it."""
     rows = numpy.flatnonzero(~whole.faulty)
     if len(rows) > _ROWS_ASKED:
         rows = numpy.sort(numpy.random.default_rng(0).choice(rows, _ROWS_ASKED, replace=False))
@@ -145,7 +145,7 @@ def _stray_blanks(whole: Whole, flags: numpy.ndarray) -> Finding | None:
 
 def _minorities(whole: Whole) -> Finding | None:
     """Languages that few rows are in: often a mistake of who collected the data."""
-    found = {row: code for row, code in _languages_of_sample(whole).items() if code != UNKNOWN}
+    found = {row: code for row, code in whole.languages.items() if code != UNKNOWN}
     counts = Counter(found.values())
     rare = {code: count for code, count in counts.items()
             if _MINORITY_LEAST <= count < _MINORITY_SHARE * counts.total()}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -222,20 +221,20 @@ def tokens_batch(encoded: Sequence[Encoded | EncodedPair | RowFault]) -> pyarrow
     for column in (first, other):
         known = [one if isinstance(one, Encoded) else None for one in column]
         arrays += [_lists([one.ids if one else None for one in known]),
-                   _lists([[at for pair in one.loss for at in pair] if one else None
+                   _lists([numpy.array(one.loss, numpy.int32).reshape(-1) if one else None
                            for one in known])]
     return pyarrow.RecordBatch.from_arrays(arrays, names=["ids", "loss", "other_ids", "other_loss"])
 
 
-def _lists(values: Sequence[list[int] | None]) -> Any:
-    """Lists as Arrow, through one flat array: twice as quick as one by one."""
+def _lists(values: Sequence[numpy.ndarray | None]) -> Any:
+    """Arrays as an Arrow list column, through one flat array."""
     import pyarrow
 
     sizes = [len(value) if value is not None else 0 for value in values]
     offsets = numpy.zeros(len(values) + 1, dtype=numpy.int32)
     numpy.cumsum(sizes, out=offsets[1:])
-    flat = numpy.fromiter(chain.from_iterable(value for value in values if value),
-                          dtype=numpy.int32, count=int(offsets[-1]))
+    flat = numpy.concatenate([numpy.zeros(0, numpy.int32),
+                              *(value for value in values if value is not None)])
     missing = numpy.array([value is None for value in values])
     return pyarrow.ListArray.from_arrays(
         pyarrow.array(offsets), pyarrow.array(flat),

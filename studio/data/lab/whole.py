@@ -129,6 +129,13 @@ class Whole:
             beside.replace(path)
         return numpy.asarray(numpy.load(path))
 
+    @cached_property
+    def languages(self) -> dict[int, str]:
+        """Row -> language of a random sample of the rows."""
+        from studio.data.checks.content import languages_of_sample
+
+        return languages_of_sample(self)
+
     @property
     def _tokens(self) -> Path:
         assert self.encoder is not None
