@@ -67,6 +67,19 @@ def test_the_whole_set_is_reported_and_shown_record_by_record(
     assert learned.startswith("one one one one one")
 
 
+def test_columns_that_only_the_recipe_knows_give_tokens(
+    settings: Settings, recipe: Recipe, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "odd.jsonl", [{"nr": 1, "they wonder": "What?", "we say": "A cat."}])
+    mapped = recipe.with_values({"data.source": str(file), "data.columns": {
+        "prompt": "{nr}. {they wonder}", "completion": "we say"}})
+    desk = DataDesk(settings)
+    key, look = whole_look(desk, mapped)
+    record = desk.record(key, 1)
+    assert look.report is not None and look.report.has_tokens
+    assert record is not None and "1. What?" in record.examples[0][1].text
+
+
 def test_a_choice_stays_with_its_set_and_moves_the_version(
     settings: Settings, recipe: Recipe
 ) -> None:

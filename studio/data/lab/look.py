@@ -56,14 +56,18 @@ def open_whole(
     detections = detections_of(store, data)
     encoder: Encoder | None = None
     template_error: DataError | None = None
-    if tokenizer is not None and any(set(source.groups.counts) - {UNKNOWN}
-                                     for source in store.facts.sources):
+    if tokenizer is not None and any(map(_is_known, store.facts.sources, detections)):
         try:
             encoder = encoder_for(tokenizer, data)
         except DataError as error:
             template_error = error
     examine(store, detections, encoder, progress=progress, stop=stop)
     return Whole(store, data, detections, encoder, tokenizer, template_error)
+
+
+def _is_known(source: SourceFacts, detection: Detection) -> bool:
+    """Whether any row has a format: the chosen one, or one of its own in a mixed source."""
+    return detection.format is not None or bool(set(source.groups.counts) - {UNKNOWN})
 
 
 def inspect(
