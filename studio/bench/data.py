@@ -27,8 +27,12 @@ ROUNDS = 3
 SPEED_ROWS = 100_000
 SMALL_ROWS, LARGE_ROWS = 10_000, 1_000_000
 QUICK_ROWS = (4_000, 2_000, 20_000)
-_BYTES_PER_ROW = 2_400
+_BYTES_PER_WIDE_ROW = 4_000
 _WORDS = 4_000
+_SHORT, _USUAL, _LONG = (5, 40), (10, 120), (150, 500)
+"""Words of an answer: of the million rows that are read whole, of those for speed, and of those
+that only the first page is taken from."""
+_DIFFERENT_WIDE_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class DataBench:
     large_rows: int
     large_bytes: int
     first_page_seconds: float
+    first_page_file_bytes: int
     small_peak_bytes: int
     large_peak_bytes: int
     memory_ratio: float
@@ -68,10 +73,10 @@ def run_data_bench(
     settings: Settings, *, quick: bool = False, progress: Progress = silent,
     stop: ShouldStop = never,
 ) -> DataBench:
-    """Make the files, measure, and delete them. Takes about ten minutes, `quick` one."""
+    """Make the files, measure, and delete them. Takes about twenty minutes, `quick` one."""
     speed_rows, small, large = QUICK_ROWS if quick else (SPEED_ROWS, SMALL_ROWS, LARGE_ROWS)
     folder = settings.cache / "bench-data"
-    require_free_bytes(folder.parent, 4 * _BYTES_PER_ROW * large, "The files of the bench")
+    require_free_bytes(folder.parent, 2 * _BYTES_PER_WIDE_ROW * large, "The files of the bench")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -89,21 +94,24 @@ class _Bench:
     progress: Progress
 
     def all(self, speed_rows: int, small: int, large: int, rounds: int) -> DataBench:
-        file = self._file("speed", speed_rows, short=True)
+        file = self._file("speed", speed_rows, _USUAL)
         speeds = self._speeds(file, speed_rows, rounds)
         by_way = {speed.way: speed.rows_per_second for speed in speeds}
         lab = by_way["data lab"]
-        small_file = self._file("small", small)
-        large_file = self._file("large", large)
-        page = self._measure("page", large_file)
+        wide_file = self._wide_file(large)
+        page = self._measure("page", wide_file)
+        wide_bytes = wide_file.stat().st_size
+        wide_file.unlink()
+        small_file, large_file = self._file("small", small, _SHORT), \
+            self._file("large", large, _SHORT)
         first, second = self._measure("lab", small_file), self._measure("lab", large_file)
         return DataBench(
             machine=machine_line(), rows=speed_rows, bytes=file.stat().st_size, speeds=speeds,
             rows_per_second_ratio=lab / by_way["datasets.map, all cores"],
             rows_per_second_ratio_one_process=lab / by_way["datasets.map, one process"],
             small_rows=small, large_rows=large, large_bytes=large_file.stat().st_size,
-            first_page_seconds=page.seconds, small_peak_bytes=first.peak_bytes,
-            large_peak_bytes=second.peak_bytes,
+            first_page_seconds=page.seconds, first_page_file_bytes=wide_bytes,
+            small_peak_bytes=first.peak_bytes, large_peak_bytes=second.peak_bytes,
             memory_ratio=second.peak_bytes / first.peak_bytes, large_seconds=second.seconds)
 
     def _speeds(self, file: Path, rows: int, rounds: int) -> tuple[Speed, ...]:
@@ -130,10 +138,19 @@ class _Bench:
         finally:
             shutil.rmtree(home, ignore_errors=True)
 
-    def _file(self, name: str, rows: int, *, short: bool = False) -> Path:
+    def _file(self, name: str, rows: int, words_per_answer: tuple[int, int]) -> Path:
         self.progress(Step(f"Writing {rows:,} rows"))
         path = self.folder / f"{name}.jsonl"
-        write_conversations(path, rows, words_per_answer=(10, 120) if short else (150, 500))
+        write_conversations(path, rows, words_per_answer=words_per_answer)
+        return path
+
+    def _wide_file(self, rows: int) -> Path:
+        """A few long rows again and again: gigabytes in seconds."""
+        some = self._file("some", _DIFFERENT_WIDE_ROWS, _LONG).read_bytes()
+        path = self.folder / "wide.jsonl"
+        with path.open("wb") as file:
+            for _ in range(rows // _DIFFERENT_WIDE_ROWS):
+                file.write(some)
         return path
 
 

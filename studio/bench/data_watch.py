@@ -11,7 +11,7 @@ import psutil
 from studio.child import Child, studio_module
 from studio.errors import SetupError
 
-_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
