@@ -5,6 +5,8 @@ Goes by names, by what columns hold, and last by their order; a person decides.
 
 from __future__ import annotations
 
+import re
+
 from studio.data.groups import Column, Groups
 
 # In the languages in which hobbyists most often name their columns.
@@ -19,7 +21,9 @@ _LOOKS_LIKE = {
     "system": ("system",),
 }
 _NO_CONTENT = ("id", "uuid", "url", "link", "date", "time", "lang", "language", "category",
-               "license", "author", "split", "index")
+               "license", "author", "split", "index", "nr", "no", "num", "number", "row")
+_NUMBER = re.compile(r"[\d.,:/ +-]+")
+"""Cells of a table are texts, numbers and dates as well."""
 
 
 def guess_columns(groups: Groups) -> dict[str, str]:
@@ -50,7 +54,8 @@ def _pair(texts: list[str]) -> dict[str, str]:
 
 def _may_be_text(name: str, column: Column) -> bool:
     last = name.rsplit(".", 1)[-1].lower().replace("-", "_").split("_")
-    return column.kind == "text" and not set(last) & set(_NO_CONTENT)
+    return (column.kind == "text" and not set(last) & set(_NO_CONTENT)
+            and not _NUMBER.fullmatch(column.sample))
 
 
 def _by_name(names: list[str], *roles: str) -> dict[str, str]:

@@ -37,6 +37,8 @@ def test_choices_are_the_columns_and_what_lies_inside_them():
     ({"问题": "q", "回答": "a"}, {"prompt": "问题", "completion": "回答"}),
     ({"qa": {"question": "q", "answer": "a"}},
      {"prompt": "qa.question", "completion": "qa.answer"}),
+    ({"nr": "12", "Frage an uns": "q", "unsere Worte": "a", "am": "2.10."},
+     {"prompt": "Frage an uns", "completion": "unsere Worte"}),
     ({"trajectory": TURNS}, {"messages": "trajectory"}),
     ({"record": {"log": TURNS}}, {"messages": "record.log"}),
     ({"sample": "### Human: q### Assistant: a"}, {"text": "sample"}),
