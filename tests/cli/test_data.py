@@ -9,9 +9,6 @@ from typing import Any
 
 import pytest
 
-from studio.cli import main
-from studio.settings import Settings
-
 TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
 FORMATS: dict[str, dict[str, Any]] = {
     "alpaca": {"instruction": "Add", "input": "1 and 2", "output": "3"},
@@ -29,18 +26,6 @@ REPORT_KEYS = {
     "sources", "statistics", "languages", "findings", "advice", "split", "problem_count",
     "problems",
 }
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str], settings: Settings) -> Any:
-    """Runs a verb in this process; gives (exit code, standard output, standard error)."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main([*arguments, "--home", str(settings.home)])
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
 
 
 def lines(path: Path, rows: list[dict[str, Any]]) -> Path:

@@ -8,23 +8,9 @@ from typing import Any
 
 import pytest
 
-from studio.cli import main
 from studio.recipe import load_recipe
-from studio.settings import Settings
 
 LLAMA = "model: {source: meta-llama/Llama-3.1-8B-Instruct}\n"
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str], settings: Settings) -> Any:
-    """Runs a verb in this process; gives (exit code, standard output, standard error)."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main([*arguments, "--home", str(settings.home)])
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
 
 
 @pytest.fixture
