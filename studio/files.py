@@ -5,6 +5,7 @@ Everything is written beside its final name, flushed to disk, and renamed into p
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -22,6 +23,9 @@ PARTIAL = ".partial-"
 """Prefix of names that are still being written; a leftover one may be deleted."""
 
 LEFTOVER_SECONDS = 3600
+
+# Windows knows no quota for a person.
+_NO_ROOM = {errno.ENOSPC, errno.EROFS, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 _WINDOWS_RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)),
                      *(f"lpt{n}" for n in range(1, 10))}
@@ -146,6 +150,20 @@ def require_free_bytes(where: Path, needed_bytes: int, what: str) -> None:
             f"at {where}.",
             "Free some space there, or start the studio with --home on a larger disk.",
         )
+
+
+@contextmanager
+def disk_errors_told(where: Path, what: str) -> Iterator[None]:
+    """Inside the block a disk that is full or write-protected is a DiskError about `what`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise DiskError(
+            f"{what} cannot be written to {where}: {error.strerror or error}.",
+            "Free some space on that disk, or put the studio's folder elsewhere with --home.",
+        ) from error
 
 
 def readable_bytes(count: float) -> str:

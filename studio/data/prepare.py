@@ -24,6 +24,7 @@ from studio.data.lab.whole import Whole
 from studio.data.records import Problem
 from studio.data.split import Split, split_of
 from studio.errors import DataError, Stopped
+from studio.files import disk_errors_told
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.recipe import Recipe
 from studio.settings import Settings
@@ -105,8 +106,9 @@ def _dataset(whole: Whole, rows: numpy.ndarray, stop: ShouldStop) -> datasets.Da
     path = Path(whole.tokens.place(0).path).parent / f"part-{key}.arrow"
     if not path.is_file():
         beside = path.with_suffix(".partial")
-        _write(whole, rows, beside, stop)
-        beside.replace(path)
+        with disk_errors_told(path.parent, "The tokens to train on"):
+            _write(whole, rows, beside, stop)
+            beside.replace(path)
     return datasets.Dataset.from_file(str(path))
 
 

@@ -26,7 +26,7 @@ from studio.data.lab.tables import TableWriter
 from studio.data.lab.workers import mapped, worker_count
 from studio.data.records import Row
 from studio.data.samples import RowFault, Sample
-from studio.files import folder_written_whole
+from studio.files import disk_errors_told, folder_written_whole
 from studio.progress import Progress, ShouldStop, Step
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ def examine(
         return
     behind = tuple(numpy.cumsum([one.readable for one in store.facts.sources]).tolist())
     context = Context(detections, behind, wants_checks, encoder if wants_tokens else None)
-    with _Outputs(checks if wants_checks else None, tokens if wants_tokens else None) as outputs:
+    with disk_errors_told(store.folder, "What was found"), \
+            _Outputs(checks if wants_checks else None, tokens if wants_tokens else None) as outputs:
         done = 0
         size = sum(place.end - place.start for place in store.chunks.places())
         what = "Tokenising" if wants_tokens else "Checking"

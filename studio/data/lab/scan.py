@@ -30,7 +30,7 @@ from studio.data.reading.blocks import Block
 from studio.data.reading.sources import Source
 from studio.data.records import Problem, Row
 from studio.errors import DataError
-from studio.files import folder_written_whole, write_json_safely
+from studio.files import disk_errors_told, folder_written_whole, write_json_safely
 from studio.progress import Progress, ShouldStop, Step
 from studio.settings import Settings
 
@@ -74,7 +74,8 @@ def scan(
     """The store of `sources`, read now or earlier. Raises DataError, DiskError, Stopped."""
     folder = store_folder(sources, settings)
     if not (folder / FACTS_FILE).is_file():
-        with folder_written_whole(folder) as beside:
+        with disk_errors_told(folder.parent, "What was read"), \
+                folder_written_whole(folder) as beside:
             facts = _read_all(sources, beside, progress, stop)
             write_json_safely(beside / FACTS_FILE, facts.as_json())
     used_now(folder)
