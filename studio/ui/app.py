@@ -22,7 +22,7 @@ from studio.files import remove_leftovers
 from studio.settings import Settings, prepare_environment
 from studio.ui import header, plan, theme
 from studio.ui.panels import chat, dataset, export, hardware, lora, train
-from studio.ui.reading import read
+from studio.ui.reading import Reading, read
 from studio.ui.shared import DIRECT, Shared
 from studio.ui.studio import Studio
 
@@ -61,17 +61,14 @@ def build_app(studio: Studio) -> gr.Blocks:
 
 def _wire_readouts(studio: Studio, shared: Shared) -> None:
     """One handler refreshes every readout when a person changes any field, and on page load."""
-    def read_form(place: str = "", **form: Any) -> list[Any]:
-        reading = read(studio, form, place)
-        return [view(reading) for _, view in shared.readouts]
+    def read_form(place: str = "", **form: Any) -> Reading:
+        return read(studio, form, place)
 
     shared.read = read_form
-    outputs = [component for component, _ in shared.readouts]
     moved = [trigger for field in shared.ordered() for trigger in _edits(field)]
     moved += [shared.place.input] if shared.place else []
-    gr.on(moved, read_form, inputs_kwargs=shared.reading_inputs(), outputs=outputs,
-          trigger_mode="always_last", **DIRECT)
-    shared.demo.load(read_form, inputs_kwargs=shared.reading_inputs(), outputs=outputs, **DIRECT)
+    gr.on(moved, trigger_mode="always_last", **shared.reader(shared.readouts))
+    shared.demo.load(**shared.reader(shared.readouts))
 
 
 def _edits(field: Any) -> list[Any]:

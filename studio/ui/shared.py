@@ -7,9 +7,9 @@ count) is a readout: one handler computes a `Reading`, each readout turns it int
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gradio as gr
 from gradio.components import Component
@@ -33,6 +33,15 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 """Event options of everything else."""
 
 
+class Readout(NamedTuple):
+    """A component and what it shows of a reading. One `of_form` answers to a person who asked
+    about these settings, and stays while only what is known of the data changes."""
+
+    component: Component
+    view: Callable[[Reading], Any]
+    of_form: bool
+
+
 @dataclass
 class Shared:
     """Components by role. Panels are built in tab order and add their own fields."""
@@ -45,8 +54,8 @@ class Shared:
     place: Component | None = None
     """Chooses what the memory is planned for: this PC, or a card of the list."""
     ticks: Ticks = field(default_factory=Ticks)
-    readouts: list[tuple[Component, Callable[[Reading], Any]]] = field(default_factory=list)
-    read: Callable[..., list[Any]] | None = None
+    readouts: list[Readout] = field(default_factory=list)
+    read: Callable[..., Reading] | None = None
     _later: list[Callable[[], None]] = field(default_factory=list)
 
     def when_complete(self, wire: Callable[[], None]) -> None:
@@ -59,9 +68,22 @@ class Shared:
             wire()
         self._later.clear()
 
-    def add_readout(self, component: Component, view: Callable[[Reading], Any]) -> None:
+    def add_readout(
+        self, component: Component, view: Callable[[Reading], Any], *, of_form: bool = False
+    ) -> None:
         """Keep `component` showing `view(reading)` whenever any field of the recipe changes."""
-        self.readouts.append((component, view))
+        self.readouts.append(Readout(component, view, of_form))
+
+    def reader(self, readouts: Sequence[Readout]) -> dict[str, Any]:
+        """Arguments of an event that brings `readouts` up to date. Inside `when_complete`."""
+
+        def show(place: str = "", **form: Any) -> list[Any]:
+            assert self.read is not None
+            reading = self.read(place, **form)
+            return [readout.view(reading) for readout in readouts]
+
+        return {"fn": show, "inputs_kwargs": self.reading_inputs(),
+                "outputs": [readout.component for readout in readouts], **DIRECT}
 
     def form(self) -> dict[str, Component]:
         """All recipe fields by dotted key: pass as `inputs_kwargs`, read with `recipe_of(form)`.
@@ -86,14 +108,14 @@ class Shared:
         keys = [*self.fields, *(key for key, _ in self.mirrors)]
         return [field_update(key, shown[key]) for key in keys]
 
-    def refresh_after(self, dependency: Any) -> Any:
-        """Refresh all readouts after an event that set fields by program (presets, mirrors).
+    def refresh_after(self, dependency: Any, *, form_changed: bool = True) -> Any:
+        """Refresh all readouts after an event that set fields by program (presets, mirrors), or
+        after one that only learned something about the data.
 
         Call inside `when_complete`, with what `button.click(...)` returned.
         """
-        return dependency.then(self.read, inputs_kwargs=self.reading_inputs(),
-                               outputs=[component for component, _ in self.readouts],
-                               trigger_mode="always_last", **DIRECT)
+        readouts = [one for one in self.readouts if form_changed or not one.of_form]
+        return dependency.then(trigger_mode="always_last", **self.reader(readouts))
 
 
 def recipe_of(form: dict[str, Any]) -> Recipe:

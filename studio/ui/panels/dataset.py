@@ -114,7 +114,8 @@ def _wire(studio: Studio, shared: Shared, page: DataPage) -> None:
     edits = [event for key in keys for event in _finished(shared.fields[key])]
     page.recipe_changed([*edits, shared.demo.load], shared)
     # The memory estimate counts on the longest example once the data was looked at.
-    shared.refresh_after(page.settled_signal.change(lambda: None, None, None, **QUIET))
+    shared.refresh_after(page.settled_signal.change(lambda: None, None, None, **QUIET),
+                         form_changed=False)
 
     def refresh(key: str, seen: tuple[str, str], number: float | None) -> Any:
         return page.updates(studio.data, key, seen, number or 1)

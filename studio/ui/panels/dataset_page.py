@@ -73,9 +73,10 @@ class DataPage:
         return [view(look) for _, view in self.refilled]
 
     def recipe_changed(self, after: Any, shared: Shared) -> None:
-        """After events, or what an event returned: follow the data, refresh the readouts."""
+        """After edits (a list of events), or after what an event that set fields returned: follow
+        the data, then refresh the readouts. Edits by hand have refreshed those of the form."""
         assert self.look_again is not None
-        shared.refresh_after(self.look_again(after))
+        shared.refresh_after(self.look_again(after), form_changed=not isinstance(after, list))
 
 
 def signal() -> gr.Textbox:

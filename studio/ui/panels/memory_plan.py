@@ -46,8 +46,8 @@ def build(studio: Studio, shared: Shared) -> None:
         simulate.build(studio, shared, check)
     shared.add_readout(memory, memory_card)
     shared.add_readout(button, _button)
-    shared.add_readout(proposal, lambda reading: "")
-    shared.add_readout(apply, lambda reading: gr.Button(visible=False))
+    shared.add_readout(proposal, lambda reading: "", of_form=True)
+    shared.add_readout(apply, lambda reading: gr.Button(visible=False), of_form=True)
     shared.when_complete(lambda: _wire(studio, shared, button, proposal, apply))
 
 

@@ -31,7 +31,7 @@ def build_button() -> gr.Button:
 def build(studio: Studio, shared: Shared, button: gr.Button) -> None:
     """The result of a simulation, which `button` starts."""
     result = gr.HTML(elem_id="simulate-result", padding=False)
-    shared.add_readout(result, lambda reading: "")
+    shared.add_readout(result, lambda reading: "", of_form=True)
 
     @guarded
     def simulate(place: str, **form: Any) -> str:
