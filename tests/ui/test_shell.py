@@ -244,3 +244,14 @@ def test_closing_ends_the_server_and_frees_its_port(settings: Settings) -> None:
             return
         time.sleep(0.1)
     raise AssertionError("the server still answers")
+
+
+def test_what_is_learned_of_the_data_leaves_a_proposal_where_it_is(page: gr.Blocks) -> None:
+    ids = {block.elem_id: block._id for block in page.blocks.values()
+           if getattr(block, "elem_id", None)}
+    refreshing = [event["outputs"] for event in page.config["dependencies"]
+                  if ids["memory-estimate"] in event["outputs"]]
+    with_proposal = [outputs for outputs in refreshing if ids["fit-proposal"] in outputs]
+    # After the data was read, and after an edit of what is read; all others change the form.
+    assert len(refreshing) - len(with_proposal) == 2
+    assert all(ids["fit-apply"] in outputs for outputs in with_proposal)
