@@ -21,8 +21,8 @@ from studio.data.lab.report import Statistics
 from studio.data.lab.scan import require_rows
 from studio.data.lab.statistics import statistics_of
 from studio.data.lab.whole import Whole
-from studio.data.records import Problem
-from studio.data.split import Split, split_of
+from studio.data.records import LEFT_OUT, Problem
+from studio.data.split import Split
 from studio.errors import DataError, Stopped
 from studio.files import disk_errors_told
 from studio.progress import Progress, ShouldStop, Step, never, silent
@@ -52,9 +52,7 @@ class Prepared:
     skipped: list[Problem]
     skipped_count: int
     statistics: Statistics
-    detection: Detection
     chat_template: str
-    fingerprint: str
 
 
 def prepare(
@@ -79,7 +77,7 @@ def prepare(
     if stop():
         raise Stopped("Preparing the data was stopped.")
     progress(Step("Splitting", 0, None))
-    parts = split_of(whole)
+    parts = whole.split
     if not len(parts.train):
         raise DataError("No record is left to train on: all that can be taught are held out "
                         f"({parts.how}).", "Hold out less, or choose other data.")
@@ -87,8 +85,7 @@ def prepare(
     assert whole.encoder is not None
     return Prepared(
         train=train, eval=held_out, skipped=skipped, skipped_count=count,
-        statistics=statistics_of(whole), detection=whole.detections[0],
-        chat_template=whole.encoder.template, fingerprint=whole.store.facts.fingerprint,
+        statistics=statistics_of(whole), chat_template=whole.encoder.template,
     )
 
 
@@ -146,10 +143,8 @@ def _batch(table: Any, times: numpy.ndarray, max_length: int, schema: Any) -> An
 
 def _skipped(whole: Whole) -> tuple[list[Problem], int]:
     """Why records are not taught: unreadable, faulty, or cut before the first learned token."""
-    problems = [p for p in whole.problems if p.kind != "note"]
-    faults = whole.faults.slice(0, _SKIPPED_KEPT).to_pylist()
-    problems += [Problem(one["what"], whole.store.place(one["row"]), one["hint"], one["kind"])
-                 for one in faults]
+    problems = [problem for problem in whole.problems if problem.kind in LEFT_OUT]
+    problems += whole.fault_problems(_SKIPPED_KEPT)
     cut = numpy.flatnonzero(~whole.teachable & ~whole.faulty)
     problems += [_nothing_to_learn(whole, int(row)) for row in cut[:_SKIPPED_KEPT]]
     unread = sum(source.total - source.readable for source in whole.sources)

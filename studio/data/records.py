@@ -10,6 +10,9 @@ from typing import Any
 
 Row = dict[str, Any]
 
+LEFT_OUT = frozenset({"unreadable", "undecoded"})
+"""Kinds of problems that leave a record out. The other kinds are notes."""
+
 
 @dataclass(frozen=True)
 class Problem:

@@ -132,7 +132,7 @@ class DataDesk:
         view = self.lab.view()
         is_mine = view.whole is not None and view.whole.data == one.recipe.data
         if view.state == "done" and is_mine and view.whole is not one.whole:
-            one.report, one.whole, one.train = view.report, view.whole, None
+            one.report, one.whole = view.report, view.whole
             one.changes += 1
         state: State = "running" if view.state == "idle" else view.state
         return state, view.step, view.version, view.error
@@ -164,13 +164,10 @@ class DataDesk:
         one = self._sets.get(key)
         if one is None or one.whole is None or not one.recipe.data.packing:
             return []
-        from studio.data.split import split_of
         from studio.training.packed_row import packed_row
 
-        if one.train is None:
-            one.train = split_of(one.whole).train
         return [(record + 1, tokens)
-                for record, tokens in packed_row(one.whole, one.train, number - 1)]
+                for record, tokens in packed_row(one.whole, one.whole.split.train, number - 1)]
 
     def choose(self, key: str, finding: str, remedy: str) -> None:
         """A press on a remedy: chosen, changed, or taken back."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from studio.recipe import Data, Recipe
 
 if TYPE_CHECKING:
-    import numpy
     from transformers import PreTrainedTokenizerBase
 
     from studio.data.findings import Finding, Remedy
@@ -36,7 +35,6 @@ class FollowedSet:
     begun: bool = False
     tokenizer: PreTrainedTokenizerBase | None = None
     whole: Whole | None = None
-    train: numpy.ndarray | None = None
     report: Report | None = None
     choices: dict[str, Remedy] = field(default_factory=dict)
     changes: int = 0

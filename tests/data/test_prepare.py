@@ -96,3 +96,9 @@ def test_the_chat_template_that_was_used_is_handed_on(write, settings, tokenizer
     asked = tokenizer.apply_chat_template(
         [{"role": "user", "content": "question 1"}], tokenize=False, add_generation_prompt=True)
     assert asked.endswith("### Instruction:\nquestion 1\n\n### Response:\n")
+
+
+def test_a_note_on_a_record_that_is_taught_is_no_record_left_out(write, settings, tokenizer):
+    path = write("a.jsonl", '{"prompt": "q", "completion": "a", "score": NaN}\n')
+    prepared = prepare(recipe(path), tokenizer, settings)
+    assert (len(prepared.train), prepared.skipped, prepared.skipped_count) == (1, [], 0)

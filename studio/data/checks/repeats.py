@@ -11,7 +11,7 @@ from studio.data.checks.duplicates import MOST_PAIRS, column, first_of_equal
 from studio.data.checks.rows import Flag
 from studio.data.checks.shown import examples_of, excerpt, rows_in_words
 from studio.data.findings import Finding, Remedy
-from studio.data.split import Split, split_of
+from studio.data.split import Split
 from studio.errors import DataError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def repeat_findings(whole: Whole) -> list[Finding]:
 
 def _split(whole: Whole) -> Split:
     try:
-        return split_of(whole)
+        return whole.split
     except DataError:  # the report says why there is no split
         nothing = numpy.zeros(0, numpy.uint32)
         return Split(nothing, nothing, "")

@@ -9,12 +9,11 @@ import numpy
 from studio.data.checks.personal import masked
 from studio.data.checks.shown import MOST_SHOWN, examples_of, rows_in_words
 from studio.data.findings import Finding, Remedy, Shown
+from studio.data.records import LEFT_OUT
 
 if TYPE_CHECKING:
     from studio.data.lab.whole import Whole
 
-_LEFT_OUT = {"unreadable", "undecoded"}
-"""Kinds of problems that leave a record out. The other kinds are notes."""
 _PROBLEMS_NAMED = 3
 
 _FAULTS: dict[str, tuple[str, str]] = {
@@ -44,7 +43,7 @@ def _unreadable(whole: Whole) -> Finding | None:
     count = sum(source.total - source.readable for source in whole.sources)
     if not count:
         return None
-    problems = [problem for problem in whole.problems if problem.kind in _LEFT_OUT]
+    problems = [problem for problem in whole.problems if problem.kind in LEFT_OUT]
     return Finding(
         "unreadable", "problem", "Records that cannot be read",
         f"{'1 record was' if count == 1 else f'{count:,} records were'} left out. "
@@ -54,9 +53,9 @@ def _unreadable(whole: Whole) -> Finding | None:
 
 def _read_otherwise(whole: Whole) -> Finding | None:
     """Notes on records that were read all the same, and on files that were not."""
-    notes = [problem for problem in whole.problems if problem.kind not in _LEFT_OUT]
+    notes = [problem for problem in whole.problems if problem.kind not in LEFT_OUT]
     count = sum(number for kind, number in whole.store.facts.problem_counts.items()
-                if kind not in _LEFT_OUT)
+                if kind not in LEFT_OUT)
     if not count:
         return None
     return Finding("read_otherwise", "info", "Read otherwise than written",

@@ -28,7 +28,7 @@ from studio.data.lab.whole import Whole
 from studio.data.reading.sources import sources_of
 from studio.data.records import Problem
 from studio.data.samples import RowFault
-from studio.data.split import Split, source_weights, split_of
+from studio.data.split import Split, source_weights
 from studio.data.templates.checks import check_template
 from studio.data.templates.extras import extras_of
 from studio.errors import DataError, Stopped
@@ -121,7 +121,7 @@ def report_of(
     parts, problems = _split(whole)
     facts = whole.store.facts
     problems += [*facts.problems, *(p for one in whole.detections for p in one.problems)]
-    problems += _faults(whole, 1000 - len(problems))
+    problems += whole.fault_problems(1000 - len(problems))
     training_formats = {d.format for d, source in zip(whole.detections, whole.sources, strict=True)
                         if not source.held_out}
     sources = tuple(map(_source_report, whole.sources, whole.detections, source_weights(whole)))
@@ -154,7 +154,7 @@ def _template_findings(whole: Whole) -> list[Finding]:
 
 def _split(whole: Whole) -> tuple[Split, list[Problem]]:
     try:
-        return split_of(whole), []
+        return whole.split, []
     except DataError as error:
         nothing = numpy.zeros(0, numpy.uint32)
         return (Split(nothing, nothing, error.message),
@@ -166,12 +166,6 @@ def _why(whole: Whole) -> list[str]:
         return [whole.detections[0].why]
     return [f"{source.name}: {detection.format or 'not recognised'}, {detection.why}"
             for source, detection in zip(whole.sources, whole.detections, strict=True)]
-
-
-def _faults(whole: Whole, most: int) -> list[Problem]:
-    found = whole.faults.slice(0, max(0, most)).to_pylist()
-    return [Problem(one["what"], whole.store.place(one["row"]), one["hint"], one["kind"])
-            for one in found]
 
 
 def _source_report(source: SourceFacts, detection: Detection, weight: float) -> SourceReport:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     import pyarrow
     from transformers import PreTrainedTokenizerBase
 
+    from studio.data.split import Split
+
 
 @dataclass(frozen=True)
 class Lengths:
@@ -128,6 +130,19 @@ class Whole:
             numpy.save(beside, duplicate_groups(self))
             beside.replace(path)
         return numpy.asarray(numpy.load(path))
+
+    @cached_property
+    def split(self) -> Split:
+        """Which rows are trained on and which are held out. Raises DataError as `split_of` does."""
+        from studio.data.split import split_of
+
+        return split_of(self)
+
+    def fault_problems(self, most: int) -> list[Problem]:
+        """The first faults with their places, at most so many."""
+        found = self.faults.slice(0, max(0, most)).to_pylist()
+        return [Problem(one["what"], self.store.place(one["row"]), one["hint"], one["kind"])
+                for one in found]
 
     @cached_property
     def languages(self) -> dict[int, str]:
