@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ACTIVE_STATES = ("preparing", "loading", "tokenising", "training", "evaluating", "saving")
-FINAL_STATES = ("done", "stopped", "failed")
+FINAL_STATES = ("done", "paused", "stopped", "cancelled", "failed")
+ASKED_STATES = {"pause": "pausing", "stop": "stopping", "cancel": "cancelling"}
+"""What was asked of a run at work, and the state it is in until it has obeyed."""
 _TAIL_LINES = 200
 
 _STATE_SENTENCES = {
@@ -23,7 +25,9 @@ _STATE_SENTENCES = {
     "evaluating": "Measuring the loss on the held-out part.",
     "saving": "Saving the adapter.",
     "done": "Done.",
+    "paused": "Paused; the memory is free, and Resume goes on from here.",
     "stopped": "Stopped; what was learned so far is kept.",
+    "cancelled": "Cancelled; what was learned is thrown away.",
     "failed": "Failed.",
 }
 
@@ -38,6 +42,38 @@ class Point:
     learning_rate: float
     grad_norm: float | None
     tokens_per_second: float | None
+    tokens: int = 0
+    elapsed_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something about the run's health that a person should know. `level`: "warning" or "bad"."""
+
+    kind: str
+    level: str
+    step: int
+    text: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Answers scored at one evaluation: `value` between 0 and 1, the mean over `count` answers."""
+
+    step: int
+    scorer: str
+    value: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Forgetting:
+    """Loss per token on general text: `base_loss` before any training, `loss` now."""
+
+    step: int
+    loss: float
+    base_loss: float
 
 
 @dataclass(frozen=True)
@@ -52,6 +88,15 @@ class Story:
     epoch: float = 0.0
     points: tuple[Point, ...] = ()
     evals: tuple[tuple[int, float], ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    scores: tuple[Scored, ...] = ()
+    forgetting: tuple[Forgetting, ...] = ()
+    adapted: dict[str, Any] = field(default_factory=dict)
+    """Recipe values by dotted key that memory forced the run to change, the latest of each."""
+    sample_rounds: int = 0
+    """How often prompts were answered; the answers are in the run's samples.jsonl."""
+    asked: str = ""
+    """What the person has asked of a run at work: "pause", "stop", "cancel", or nothing."""
     tokens_per_second: float | None = None
     elapsed_seconds: float = 0.0
     seconds_left: float | None = None
@@ -63,7 +108,13 @@ class Story:
     @property
     def is_active(self) -> bool:
         """True while somebody is working on the run."""
-        return self.state in ACTIVE_STATES
+        return self.state in ACTIVE_STATES or self.state in ASKED_STATES.values()
+
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """Step and loss of the evaluation with the lowest held-out loss; the first of equals."""
+        finite = [found for found in self.evals if math.isfinite(found[1])]
+        return min(finite, key=lambda found: found[1]) if finite else None
 
 
 def tell(name: str, events: Iterable[dict[str, Any]], owner_alive: bool) -> Story:
@@ -80,10 +131,15 @@ def tell(name: str, events: Iterable[dict[str, Any]], owner_alive: bool) -> Stor
     if state in ACTIVE_STATES and not owner_alive:
         state, fold.detail, fold.seconds_left = "interrupted", _interrupted(fold), None
         fold.tail.append(fold.detail)
+    elif state in ACTIVE_STATES and fold.asked:
+        state = ASKED_STATES[fold.asked]
     return Story(
         name=name, state=state, detail=fold.detail, total_steps=fold.plan.get("total_steps", 0),
         step=fold.step, epoch=fold.epoch, points=tuple(fold.points[s] for s in sorted(fold.points)),
-        evals=tuple(sorted(fold.evals.items())), tokens_per_second=fold.tokens_per_second,
+        evals=tuple(sorted(fold.evals.items())), alarms=tuple(fold.alarms),
+        scores=tuple(fold.scores), forgetting=tuple(fold.forgetting), adapted=dict(fold.adapted),
+        sample_rounds=fold.sample_rounds, asked=fold.asked,
+        tokens_per_second=fold.tokens_per_second,
         elapsed_seconds=fold.elapsed_seconds, seconds_left=fold.seconds_left, error=fold.error,
         log_tail=tuple(fold.tail[-_TAIL_LINES:]), plan=fold.plan,
         # Twice the count, so that an owner's death alone is a change too.
@@ -107,6 +163,12 @@ class _Fold:
         self.epoch = 0.0
         self.points: dict[int, Point] = {}
         self.evals: dict[int, float] = {}
+        self.alarms: list[Alarm] = []
+        self.scores: list[Scored] = []
+        self.forgetting: list[Forgetting] = []
+        self.adapted: dict[str, Any] = {}
+        self.sample_rounds = 0
+        self.asked = ""
         self.tokens_per_second: float | None = None
         self.elapsed_seconds = 0.0
         self.seconds_left: float | None = None
@@ -119,9 +181,10 @@ class _Fold:
         repeated, self.state = event["state"] == self.state, event["state"]
         self.detail = event.get("detail") or _STATE_SENTENCES.get(self.state, self.state)
         if self.state == "preparing":
-            self.error = None
+            self.error, self.asked = None, ""
         if self.state not in ACTIVE_STATES:
             self.seconds_left = None
+            self.asked = ""
         if repeated and self.after_state:
             self.tail.pop()  # the progress of one state is one line
         if self.state != "failed":  # its error says more
@@ -136,6 +199,9 @@ class _Fold:
         """A resumed run repeats the steps after its checkpoint; the new ones count."""
         self.points = {step: point for step, point in self.points.items() if step <= start_step}
         self.evals = {step: loss for step, loss in self.evals.items() if step <= start_step}
+        self.alarms = [found for found in self.alarms if found.step <= start_step]
+        self.scores = [found for found in self.scores if found.step <= start_step]
+        self.forgetting = [found for found in self.forgetting if found.step <= start_step]
         self.step = start_step
         self.epoch = max((point.epoch for point in self.points.values()), default=0.0)
 
@@ -144,6 +210,7 @@ class _Fold:
             step=event["step"], epoch=event.get("epoch") or 0.0,
             loss=_number(event.get("loss")), learning_rate=event.get("learning_rate") or 0.0,
             grad_norm=event.get("grad_norm"), tokens_per_second=event.get("tokens_per_second"),
+            tokens=event.get("tokens") or 0, elapsed_seconds=event.get("elapsed_seconds") or 0.0,
         )
         self.points[point.step] = point
         self.step, self.epoch = point.step, point.epoch
@@ -160,6 +227,36 @@ class _Fold:
         loss = _number(event.get("loss"))
         self.evals[event["step"]] = loss
         self.tail.append(f"Held-out loss after step {event['step']}: {loss:.4f}")
+
+    def on_alarm(self, event: dict[str, Any]) -> None:
+        alarm = Alarm(event["kind"], event.get("level", "warning"), event["step"], event["text"],
+                      event.get("hint", ""))
+        self.alarms.append(alarm)
+        self.tail.append(f"Alarm: {alarm.text} {alarm.hint}".rstrip())
+
+    def on_score(self, event: dict[str, Any]) -> None:
+        found = Scored(event["step"], event["scorer"], _number(event.get("value")), event["count"])
+        self.scores = [*(one for one in self.scores if one.step != found.step), found]
+        self.tail.append(f"Answers scored after step {found.step}: {100 * found.value:.1f} % "
+                         f"by {found.scorer} over {found.count}.")
+
+    def on_forgetting(self, event: dict[str, Any]) -> None:
+        found = Forgetting(event["step"], _number(event.get("loss")),
+                           _number(event.get("base_loss")))
+        self.forgetting = [*(one for one in self.forgetting if one.step != found.step), found]
+        self.tail.append(f"Loss on general text after step {found.step}: {found.loss:.4f}, of the "
+                         f"base model {found.base_loss:.4f}.")
+
+    def on_samples(self, event: dict[str, Any]) -> None:
+        self.sample_rounds += 1
+
+    def on_adapted(self, event: dict[str, Any]) -> None:
+        self.adapted |= event["changes"]
+        self.tail.append(event["text"])
+
+    def on_asked(self, event: dict[str, Any]) -> None:
+        self.asked = event["what"]
+        self.tail.append(f"Asked to {self.asked}.")
 
     def on_checkpoint(self, event: dict[str, Any]) -> None:
         self.tail.append(f"Checkpoint saved at step {event['step']}.")

@@ -5,6 +5,7 @@ Forms, the command line, YAML files, and exported scripts are made from these fi
 
 from studio.recipe.fields import Adapter, Data, Model, Recipe, Training, parse_recipe
 from studio.recipe.form import FormField, form_fields, form_from_recipe, recipe_from_form
+from studio.recipe.monitor import Monitor
 from studio.recipe.yaml_io import load_recipe, recipe_to_yaml, save_recipe
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Data",
     "FormField",
     "Model",
+    "Monitor",
     "Recipe",
     "Training",
     "form_fields",

@@ -1,23 +1,19 @@
 """The fields of a Recipe: name, default, allowed range, label and help, each written once.
 
-Holds no logic beyond checks that need several fields. Reading YAML is in `yaml_io.py`,
-turning mistakes into sentences in `report.py`, describing fields to a form in `form.py`.
+Holds no logic beyond checks that need several fields. What is watched during a run is in
+`monitor.py`, reading YAML in `yaml_io.py`, turning mistakes into sentences in `report.py`,
+describing fields to a form in `form.py`.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from studio.errors import RecipeError
+from studio.recipe.base import Part, setting
+from studio.recipe.monitor import Monitor
 from studio.recipe.report import recipe_error
 
 DataFormat = Literal["auto", "alpaca", "prompt_completion", "messages", "sharegpt", "dialogue",
@@ -26,22 +22,6 @@ TemplateName = Literal["auto", "chatml", "alpaca", "llama2", "llama3", "mistral"
                        "phi", "vicuna", "human_assistant", "custom"]
 STARTER = "starter"
 """The `source` that means the model or the data that comes with the studio."""
-
-
-def setting(
-    default: Any, label: str, help: str, *, rare: bool = False, step: float | None = None,
-    top: float | None = None, lines: bool = False, **limits: Any,
-) -> Any:
-    """A field with what a form needs: `rare` settings are folded away, `top` ends a slider,
-    `lines` asks for a box of several lines."""
-    extra: dict[str, Any] = {"rare": rare, "step": step, "top": top, "lines": lines}
-    return Field(default, title=label, description=help, json_schema_extra=extra, **limits)
-
-
-class Part(BaseModel):
-    """A part of a recipe: unknown keys are mistakes, and nothing changes after it is made."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class Model(Part):
@@ -293,6 +273,25 @@ class Training(Part):
     )
     save_total_limit: int = setting(2, "Checkpoints kept", "Older ones are deleted.", rare=True,
                                     ge=1, le=1000, step=1, top=20)
+    early_stopping_patience: int = setting(
+        0, "Early stopping", "Ends the run after so many evaluations without a better held-out "
+        "loss. 0: never.", rare=True, ge=0, step=1, top=20,
+    )
+    early_stopping_min_change: float = setting(
+        0.0, "Counts as better", "How much lower the held-out loss must be to count as better.",
+        rare=True, ge=0, le=10, step=0.001, top=0.1,
+    )
+    keep: Literal["last", "best"] = setting(
+        "last", "Keep", "Which weights are the result: of the last step, or of the evaluation with "
+        "the lowest held-out loss.", rare=True,
+    )
+    out_of_memory: Literal["stop", "adapt", "shorten"] = setting(
+        "adapt", "When memory runs out",
+        "adapt: goes on with a smaller micro-batch and the same effective batch, then with "
+        "gradient checkpointing. shorten: after these also with shorter examples. stop: the run "
+        "fails.",
+        rare=True,
+    )
     seed: int = setting(42, "Training seed", "Decides adapter start values and dropout.", rare=True,
                         ge=0, le=2**32 - 1)
 
@@ -314,6 +313,7 @@ class Recipe(Part):
     data: Annotated[Data, Field(title="Data")] = Data()
     adapter: Annotated[Adapter, Field(title="Adapter")] = Adapter()
     training: Annotated[Training, Field(title="Training")] = Training()
+    monitor: Annotated[Monitor, Field(title="Monitor")] = Monitor()
 
     @model_validator(mode="after")
     def _combinations(self) -> Recipe:
@@ -329,7 +329,23 @@ class Recipe(Part):
                 "keeps nothing to evaluate on: set data.eval_fraction above 0, or "
                 "training.eval_steps 0"
             )
+        self._require_evaluations()
         return self
+
+    def _require_evaluations(self) -> None:
+        """What decides by the held-out loss needs one, and early stopping more than one."""
+        wanted = self.training
+        if wanted.early_stopping_patience and not wanted.eval_steps:
+            raise ValueError(
+                f"training.early_stopping_patience is {wanted.early_stopping_patience}, but "
+                "training.eval_steps 0 evaluates at the end only: set training.eval_steps above 0, "
+                "or training.early_stopping_patience 0"
+            )
+        if wanted.keep == "best" and not self.data.holds_out:
+            raise ValueError(
+                "training.keep is best, but data.eval_fraction 0 keeps nothing to evaluate on: set "
+                "data.eval_fraction above 0, or training.keep last"
+            )
 
     def with_values(self, values: dict[str, Any]) -> Recipe:
         """A new recipe with dotted keys replaced: `{"adapter.rank": 8}`.

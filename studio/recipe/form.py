@@ -17,7 +17,8 @@ from pydantic.fields import FieldInfo
 from studio.errors import RecipeError
 from studio.recipe.fields import Recipe, parse_recipe
 
-Kind = Literal["choice", "switch", "whole", "number", "text", "lines", "names", "map", "weights"]
+Kind = Literal["choice", "switch", "whole", "number", "text", "lines", "names", "texts", "map",
+               "weights"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def _describe(section: str, name: str, field: FieldInfo) -> FormField:
     extra: dict[str, Any] = field.json_schema_extra  # type: ignore[assignment]
     kind, choices = _kind(field.annotation)
     if extra["lines"]:
-        kind = "lines"
+        kind = "texts" if kind == "names" else "lines"
     lower, upper = _bounds(field)
     return FormField(
         key=f"{section}.{name}", label=field.title or name, help=field.description or "",
@@ -135,6 +136,8 @@ def _shown(field: FormField, value: Any) -> Any:
         return ""
     if field.kind == "names":
         return value if isinstance(value, str) else ", ".join(value)
+    if field.kind == "texts":
+        return "\n".join(text.replace("\n", "\\n") for text in value)
     if field.kind == "map":
         return _shown_map(value)
     if field.kind == "weights":
@@ -157,6 +160,9 @@ def _read(field: FormField, value: Any) -> Any:
         return field.default
     if field.kind == "names":
         return _read_names(field, value)
+    if field.kind == "texts":
+        lines = value.splitlines() if isinstance(value, str) else value
+        return [line.strip().replace("\\n", "\n") for line in lines if line.strip()]
     if field.kind == "map":
         return value if isinstance(value, Mapping) else _read_map(field, value)
     if field.kind == "weights":

@@ -27,10 +27,10 @@ from studio.recipe import Recipe
 from studio.runs import Run
 from studio.settings import load_settings, prepare_environment
 from studio.training.failure import RecordedFailures, is_out_of_memory
-from studio.training.loop import Stages
 from studio.training.phases import Phases, Watch, distinct_bytes, frozen_tensors
 from studio.training.reporter import StateReporter, TrainReporter
 from studio.training.rows import labelled_share
+from studio.training.stages import Stages
 
 if TYPE_CHECKING:
     import datasets

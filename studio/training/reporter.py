@@ -14,6 +14,7 @@ from typing import Any
 
 from studio.progress import Step
 from studio.runs import Run
+from studio.training.observer import Live, Observers
 
 _PROGRESS_EVERY_SECONDS = 2.0
 _STEPS_FOR_TIME_LEFT = 50
@@ -68,6 +69,9 @@ class TrainReporter:
     stop: Callable[[], bool]
     plan: dict[str, Any]
     keep_checkpoint: Callable[[int], None]
+    live: Live | None = None
+    observers: Observers = field(default_factory=Observers)
+    """Told only where `live` is given; a dry run has none."""
     _before: Before = field(default_factory=Before)
     _started: float = 0.0
     _step_started: float | None = None
@@ -84,6 +88,9 @@ class TrainReporter:
         self._saved_step = start
         self.run.append("plan", total_steps=state.max_steps, start_step=start, **self.plan)
         self.states.enter("training")
+        if self.live is not None:
+            self.live.step, self.live.total_steps = start, state.max_steps
+            self.observers.begin(self.live)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._step_started = time.monotonic()
@@ -96,6 +103,10 @@ class TrainReporter:
         seconds = time.monotonic() - (self._step_started or time.monotonic())
         self._step_seconds.append(seconds)
         self._seconds_since_log += seconds
+        if self.live is not None:
+            self.live.step = state.global_step
+            self.observers.step_ended(state.global_step)
+        self._stop_if_finished(control)
         if self.stop():
             control.should_training_stop = control.should_log = control.should_save = True
 
@@ -111,13 +122,36 @@ class TrainReporter:
         speed = (tokens - self._tokens_at_log) / max(self._seconds_since_log, 1e-9)
         self._tokens_at_log, self._seconds_since_log = tokens, 0.0
         left = state.max_steps - state.global_step
-        self.run.append(
-            "log", step=state.global_step, epoch=float(state.epoch or 0), loss=logs["loss"],
-            learning_rate=logs["learning_rate"], grad_norm=logs.get("grad_norm"),
-            tokens=self._before.tokens + tokens, tokens_per_second=speed,
-            elapsed_seconds=self.elapsed_seconds(),
-            seconds_left=left * sum(self._step_seconds) / max(len(self._step_seconds), 1),
-        )
+        event = {
+            "step": state.global_step, "epoch": float(state.epoch or 0), "loss": logs["loss"],
+            "learning_rate": logs["learning_rate"], "grad_norm": logs.get("grad_norm"),
+            "tokens": self._before.tokens + tokens, "tokens_per_second": speed,
+            "elapsed_seconds": self.elapsed_seconds(),
+            "seconds_left": left * sum(self._step_seconds) / max(len(self._step_seconds), 1),
+        }
+        self.run.append("log", **event)
+        if self.live is not None:
+            self.observers.logged(event)
+        self._stop_if_finished(control)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float],
+                    **_: Any) -> None:
+        if self.live is not None:
+            self.observers.evaluated(state.global_step, metrics["eval_loss"])
+        self._stop_if_finished(control)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.live is not None:
+            self.observers.ended(state.global_step)
+
+    @property
+    def finish_reason(self) -> str:
+        """The sentence with which an observer ended the run, or empty."""
+        return self.live.finish_reason if self.live is not None else ""
+
+    def _stop_if_finished(self, control: Any) -> None:
+        if self.finish_reason:
+            control.should_training_stop = control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._saved_step = state.global_step
@@ -134,6 +168,6 @@ def as_callback(reporter: TrainReporter) -> Any:
 
     callback = TrainerCallback()
     for name in ("on_train_begin", "on_step_begin", "on_substep_end", "on_step_end",
-                 "on_epoch_end", "on_log", "on_save"):
+                 "on_epoch_end", "on_log", "on_evaluate", "on_save", "on_train_end"):
         setattr(callback, name, getattr(reporter, name))
     return callback

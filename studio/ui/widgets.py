@@ -20,7 +20,7 @@ from studio.ui.shared import Shared
 Suggestions = list[tuple[str, str]]
 """(what is shown, value) pairs."""
 
-LINES_SHOWN = {"lines": 12, "weights": 2}
+LINES_SHOWN = {"lines": 12, "weights": 2, "texts": 3}
 """Rows of a box for several lines, by kind of field."""
 
 FEW_CHOICES = 4

@@ -237,7 +237,7 @@ def test_memory_that_runs_out_is_told_with_what_would_avoid_it(
 
 
 def test_every_final_state_is_a_state_that_the_story_knows() -> None:
-    assert {"done", "stopped", "failed"} == set(FINAL_STATES)
+    assert {"done", "paused", "stopped", "cancelled", "failed"} == set(FINAL_STATES)
 
 
 def test_before_the_base_is_loaded_the_run_notes_whether_the_estimate_fits(

@@ -76,6 +76,12 @@ def _build_controls(studio: Studio, shared: Shared) -> dict[str, Any]:
         with (gr.Accordion("More settings", open=False, elem_id="train-more"),
               gr.Column(elem_classes="stack")):
             build_fields(shared, keys_of("training", rare=True))
+    with gr.Group(elem_classes="card"):
+        gr.HTML(markup.heading("Watch the run", "None of this changes what is learned."))
+        build_fields(shared, keys_of("monitor", rare=False))
+        with (gr.Accordion("More to watch", open=False, elem_id="train-monitor-more"),
+              gr.Column(elem_classes="stack")):
+            build_fields(shared, keys_of("monitor", rare=True))
     return {"name": name, "start": start, "stop": stop}
 
 

@@ -1,0 +1,110 @@
+"""Those who watch a run from inside: health, samples, scores, forgetting, trackers.
+
+An `Observer` is told what happens and may look at the model; it never changes what is learned.
+Whoever generates or measures uses `rows.measuring` and leaves the random state as it was. What an
+observer finds goes into the run's events; `Live.finish` is its only way to end a run early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from studio.device import Device
+from studio.progress import Step
+from studio.recipe import Recipe
+from studio.runs import Run
+from studio.settings import Settings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from studio.data.prepare import Prepared
+    from studio.hardware.precision import Precision
+
+
+@dataclass
+class Live:
+    """A run in training as its observers see it.
+
+    `stop` says whether the person asked for an end; `progress` tells the page what takes time.
+    `finish_reason` is empty, or the sentence with which an observer ended the run.
+    """
+
+    recipe: Recipe
+    run: Run
+    settings: Settings
+    device: Device
+    precision: Precision
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+    data: Prepared
+    stop: Callable[[], bool]
+    progress: Callable[[Step], None]
+    step: int = 0
+    total_steps: int = 0
+    finish_reason: str = ""
+
+    def finish(self, reason: str) -> None:
+        """End the run after this step and keep what it has; the first reason counts."""
+        self.finish_reason = self.finish_reason or reason
+
+
+class Observer:
+    """Told what happens in a run; does nothing by itself. Every method may be left as it is."""
+
+    def begin(self, live: Live) -> None:
+        """The model is ready; the first step of this stretch comes next. `live.step` is 0, or the
+        step that was resumed from."""
+
+    def logged(self, event: dict[str, Any]) -> None:
+        """A `log` event was written: step, loss, learning_rate, grad_norm, tokens_per_second."""
+
+    def evaluated(self, step: int, loss: float) -> None:
+        """An `eval` event was written: loss per token on the held-out part."""
+
+    def step_ended(self, step: int) -> None:
+        """Optimizer step `step` is done; it is logged, evaluated and saved after this."""
+
+    def ended(self, step: int) -> None:
+        """No further step comes, also after a stop; the result is saved next."""
+
+    def close(self) -> None:
+        """Let go of everything; called once, also after an error."""
+
+
+@dataclass
+class Observers(Observer):
+    """Several as one, told in order. `begin` and what follows happen on the training thread."""
+
+    several: Sequence[Observer] = field(default_factory=list)
+
+    def begin(self, live: Live) -> None:
+        for one in self.several:
+            one.begin(live)
+
+    def logged(self, event: dict[str, Any]) -> None:
+        for one in self.several:
+            one.logged(event)
+
+    def evaluated(self, step: int, loss: float) -> None:
+        for one in self.several:
+            one.evaluated(step, loss)
+
+    def step_ended(self, step: int) -> None:
+        for one in self.several:
+            one.step_ended(step)
+
+    def ended(self, step: int) -> None:
+        for one in self.several:
+            one.ended(step)
+
+    def close(self) -> None:
+        for one in self.several:
+            one.close()
+
+
+def observers_for(recipe: Recipe) -> Observers:
+    """Everyone whom the recipe asks to watch, in the order in which they are told."""
+    return Observers([])

@@ -1,0 +1,204 @@
+"""The stages of a training, in order: find, tokenise, load, train, save.
+
+Called by `loop.py`, and by a dry run for the first ones. Each stage asks for the stop before it
+hands on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio.device import Device, free_device_bytes, pick_device
+from studio.errors import Stopped
+from studio.hardware.calibration import calibrated
+from studio.hardware.precision import choose_precision
+from studio.recipe import Model, Recipe
+from studio.runs import Run, checkpoint_step
+from studio.settings import Settings
+from studio.training.checkpoints import drop_checkpoints_after, keep_checkpoint
+from studio.training.choices import compare_with_free
+from studio.training.environment import record_environment
+from studio.training.observer import Live, Observers, observers_for
+from studio.training.reporter import StateReporter, TrainReporter
+from studio.training.setup import Base, Found, Setup, make_setup
+
+if TYPE_CHECKING:
+    from studio.data.prepare import Prepared
+    from studio.models.folder import ModelFolder
+    from studio.models.shape import ModelShape
+
+Stop = Callable[[], bool]
+
+
+@dataclass
+class Stages:
+    """One call of `train`; its methods are the stages, in order. A dry run takes the first ones."""
+
+    recipe: Recipe
+    run: Run
+    stop: Stop
+    settings: Settings
+    states: StateReporter
+
+    def go(self, resume: bool) -> str:
+        self.states.enter("preparing")
+        checkpoint = self._start_point(resume)
+        device = calibrated(pick_device(), self.settings)
+        found = self.find(device)
+        # Data come first: a mistake in them is told before a large model was loaded for minutes.
+        data = self.tokenise(found, device)
+        base = self.load(found, device)
+        return self._train(base, data, device, checkpoint)
+
+    def _start_point(self, resume: bool) -> Path | None:
+        found = self.run.checkpoints() if resume else []
+        checkpoint = found[-1] if found else None
+        if checkpoint is not None:
+            text = f"Going on from the checkpoint at step {checkpoint_step(checkpoint)}."
+            self.run.append("note", level="info", text=text)
+        elif resume:
+            self.run.append("note", level="info", text="There is no complete checkpoint to go on "
+                            "from, so the run starts again at step 0.")
+        drop_checkpoints_after(self.run, checkpoint_step(checkpoint) if checkpoint else -1)
+        return checkpoint
+
+    def find(self, device: Device) -> Found:
+        """The base model's files, found or fetched, and its tokenizer.
+
+        The run notes whether the estimate fits into what is free.
+        """
+        from studio.models.loading import load_tokenizer
+        from studio.models.shape import model_shape
+        from studio.models.source import find_model
+
+        wanted: Model = self.recipe.model
+        precision = choose_precision(self.recipe, device)
+        folder = find_model(
+            wanted.source, self.settings, revision=wanted.revision,
+            trust_remote_code=wanted.trust_remote_code, progress=self.states.progress,
+            stop=self.stop,
+        )
+        self._stop_here()
+        shape = model_shape(wanted.source, self.settings, revision=wanted.revision,
+                            trust_remote_code=wanted.trust_remote_code)
+        comparison = compare_with_free(self.recipe, shape, device)
+        self.run.append("note", level="info" if comparison.level == "good" else "warning",
+                        text=comparison.text)
+        tokenizer = load_tokenizer(folder, trust_remote_code=wanted.trust_remote_code)
+        self._stop_here()
+        return Found(tokenizer, folder, shape, precision)
+
+    def load(self, found: Found, device: Device) -> Base:
+        """The base model with its adapter on it."""
+        from studio.models.loading import load_base
+
+        self.states.enter("loading")
+        free_bytes = free_device_bytes(device)
+        as_chosen = self.recipe.model.model_copy(update={"dtype": found.precision.base_dtype})
+        model = load_base(as_chosen, found.folder, device)
+        self._stop_here()
+        return Base(self.with_adapter(model, found.folder, found.shape), found.tokenizer,
+                    found.folder, found.shape, found.precision, free_bytes)
+
+    def with_adapter(self, model: Any, folder: ModelFolder, shape: ModelShape) -> Any:
+        """`model` with the recipe's adapter, whose start values the training seed decides."""
+        import torch
+
+        torch.manual_seed(self.recipe.training.seed)
+        if self.recipe.adapter.method == "none":
+            return model
+        from peft import get_peft_model
+
+        from studio.adapters.methods import peft_config
+
+        config = peft_config(self.recipe.adapter, shape)
+        # While training, checkpoints must not make PEFT ask the Hub about the base.
+        config.base_model_name_or_path = str(folder.path)
+        return get_peft_model(model, config)
+
+    def tokenise(self, found: Found, device: Device) -> Prepared:
+        """The recipe's data as tokens; what is left out is noted in the run."""
+        from studio.data.prepare import prepare
+
+        self.states.enter("tokenising")
+        data = prepare(self.recipe, found.tokenizer, self.settings,
+                       progress=self.states.progress, stop=self.stop)
+        found.tokenizer.chat_template = data.chat_template
+        if data.skipped:
+            first = data.skipped[0]
+            self.run.append("note", level="warning", text=(
+                f"{data.skipped_count:,} records are left out; the first: {first.what} "
+                f"({first.where or 'no line'})."))
+        record_environment(self.run, device, data.train, data.eval)
+        self._stop_here()
+        return data
+
+    def _train(
+        self, base: Base, data: Prepared, device: Device, checkpoint: Path | None
+    ) -> str:
+        setup, choices = make_setup(self.recipe, base, data, device)
+        observers = observers_for(self.recipe)
+        try:
+            trainer = self._trainer(base, data, setup, choices, observers)
+            self._stop_here()
+            with _telemetry(self.run):
+                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            return self._save(trainer, base)
+        finally:
+            observers.close()
+
+    def _trainer(
+        self, base: Base, data: Prepared, setup: Setup, choices: list[str], observers: Observers
+    ) -> Any:
+        from studio.training.trainers import make_trainer
+
+        trainable = sum(p.numel() for p in base.model.parameters() if p.requires_grad)
+        limit = self.recipe.training.save_total_limit
+        live = Live(self.recipe, self.run, self.settings, setup.device, base.precision, base.model,
+                    base.tokenizer, data, self.stop, self.states.progress)
+        reporter = TrainReporter(
+            self.run, self.states, self.stop,
+            plan={"train_examples": len(data.train),
+                  "eval_examples": len(data.eval) if data.eval is not None else 0,
+                  "trainable": trainable, "device": setup.device.name,
+                  "dtype": base.precision.base_dtype, "choices": choices},
+            keep_checkpoint=lambda step: keep_checkpoint(self.run, step, limit),
+            live=live, observers=observers,
+        )
+        return make_trainer(self.recipe, self.run, setup, reporter)
+
+    def _save(self, trainer: Any, base: Base) -> str:
+        from studio.training.result import save_result
+
+        step, total = trainer.state.global_step, trainer.state.max_steps
+        if step == 0:
+            raise Stopped("Stopped before training began.")
+        self.states.enter("saving")
+        save_result(trainer.model, base.tokenizer, base.folder, self.run.adapter_path)
+        reason = trainer.reporter.finish_reason
+        final = "done" if step >= total or reason else "stopped"
+        self.states.enter(final, reason or ("" if final == "done" else
+                          f"Stopped after step {step} of {total}; what was learned is kept."))
+        return final
+
+    def _stop_here(self) -> None:
+        if self.stop():
+            raise Stopped("Stopped before training began.")
+
+
+@contextmanager
+def _telemetry(run: Run) -> Iterator[None]:
+    from studio.hardware.telemetry import Sampler
+
+    sampler = Sampler()
+    sampler.start(run.path)
+    try:
+        yield
+    finally:
+        sampler.close()
+        if sampler.problem:
+            run.append("note", level="warning", text=sampler.problem)
