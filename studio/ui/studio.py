@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from studio.hardware.doctor import Finding
     from studio.hardware.free_now import FreeWatch
     from studio.hardware.telemetry import Sampler
+    from studio.runs import Run
     from studio.training.job import JobRunner
     from studio.ui.data_desk import DataDesk
     from studio.ui.recordings import Recordings
@@ -139,6 +140,15 @@ class Studio:
         from studio.ui.shelf import RunShelf
 
         return RunShelf(self.settings)
+
+    def run_to_show(self, chosen: str) -> Run | None:
+        """The run that a page has opened; else the one at work; else the newest."""
+        active = self.jobs.active
+        runs = {run.name: run for run in self.shelf.runs()}
+        for name in (chosen, active.name if active else ""):
+            if name in runs:
+                return runs[name]
+        return next(iter(runs.values()), None)
 
     def findings(self, *, again: bool = False) -> list[Finding]:
         """What is wrong with this PC. Looked at once, since it takes seconds; anew if asked."""

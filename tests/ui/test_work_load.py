@@ -20,7 +20,7 @@ from studio.runs import create_run
 from studio.settings import Settings
 from studio.ui import charts_telemetry as charts
 from studio.ui.disk_card import disk_card
-from studio.ui.panels import before_start, hardware, train, train_view
+from studio.ui.panels import before_start, hardware, train_run, train_view
 from studio.ui.reading import Reading
 from studio.ui.recordings import Recordings
 from studio.ui.studio import Studio
@@ -100,10 +100,10 @@ def test_the_train_tab_shows_what_the_chosen_run_recorded(settings: Settings) ->
     studio = Studio(settings)
     run = create_run(settings, starter_recipe(), "orders")
     run.append("state", state="done")
-    assert not train.view(train.look(studio, ""))["load_box"][1]().visible
+    assert not train_run.view(train_run.look(studio, ""))["load_box"][1]().visible
     (run.path / FILE_NAME).write_text("".join(
         json.dumps(sample(second).to_dict()) + "\n" for second in range(25)), encoding="utf-8")
-    shown = train.view(train.look(studio, ""))
+    shown = train_run.view(train_run.look(studio, ""))
     assert shown["load_box"][1]().visible
     assert '"temperature"' in shown["load"][1]()
     assert shown["load"][0] == ("orders", 25)

@@ -11,7 +11,7 @@ from studio.errors import BusyError, RunError
 from studio.presets import starter_recipe
 from studio.runs import create_run
 from studio.settings import Settings
-from studio.ui.panels import train, train_view
+from studio.ui.panels import train, train_run, train_view
 from studio.ui.panels.train_summary import summary_view
 from studio.ui.reading import Reading
 from studio.ui.shared import Shared
@@ -30,7 +30,7 @@ def studio(settings: Settings) -> Studio:
 def sent(page: list) -> dict:
     """The parts of a page that were not skipped, by name."""
     skip = gr.skip()
-    return {name: part for name, part in zip(train.PARTS, page, strict=False) if part != skip}
+    return {name: part for name, part in zip(train_run.PARTS, page, strict=False) if part != skip}
 
 
 def test_an_empty_studio_says_what_to_do():
@@ -79,18 +79,18 @@ def test_the_summary_shows_a_mistake_instead():
 
 def test_an_unchanged_page_is_sent_nothing(studio: Studio):
     create_run(studio.settings, starter_recipe(), "orders").append("state", state="preparing")
-    first = train.page(train.look(studio, ""), {})
-    again = sent(train.page(train.look(studio, ""), first[-1]))
-    assert set(sent(first)) == set(train.PARTS)
+    first = train_run.page(train_run.look(studio, ""), {})
+    again = sent(train_run.page(train_run.look(studio, ""), first[-1]))
+    assert set(sent(first)) == set(train_run.PARTS)
     assert set(again) <= {"telemetry"}
 
 
 def test_only_what_changed_is_sent(studio: Studio):
     run = create_run(studio.settings, starter_recipe(), "orders")
     run.append("state", state="training")
-    first = train.page(train.look(studio, ""), {})
+    first = train_run.page(train_run.look(studio, ""), {})
     run.append("note", level="info", text="hello")
-    again = sent(train.page(train.look(studio, ""), first[-1]))
+    again = sent(train_run.page(train_run.look(studio, ""), first[-1]))
     assert {"status", "plot", "log"} <= set(again)
     assert "recipe" not in again and "stop" not in again
 
@@ -98,26 +98,26 @@ def test_only_what_changed_is_sent(studio: Studio):
 def test_a_run_that_was_opened_stays_shown_when_a_newer_one_comes(studio: Studio):
     for name in ("old", "new"):
         create_run(studio.settings, starter_recipe(), name).append("state", state="stopped")
-    newest = train.run_to_show(studio, "")
+    newest = studio.run_to_show("")
     other = {"old": "new", "new": "old"}[newest.name]
-    assert train.look(studio, other).story.name == other
-    assert train.look(studio, "deleted").story.name == newest.name
+    assert train_run.look(studio, other).story.name == other
+    assert train_run.look(studio, "deleted").story.name == newest.name
 
 
 def test_an_interrupted_run_can_be_resumed_and_a_finished_one_cannot(studio: Studio):
     run = create_run(studio.settings, starter_recipe(), "orders")
     run.append("plan", total_steps=10)
     run.append("state", state="training")
-    assert train.look(studio, "").can_resume
+    assert train_run.look(studio, "").can_resume
     run.append("state", state="done")
-    assert not train.look(studio, "").can_resume
+    assert not train_run.look(studio, "").can_resume
 
 
 def test_a_damaged_recipe_is_a_sentence_and_not_a_broken_page(studio: Studio):
     run = create_run(studio.settings, starter_recipe(), "orders")
     (run.path / "recipe.yaml").write_text("model: [", encoding="utf-8")
     run.append("state", state="stopped")
-    assert "not valid YAML" in train.look(studio, "").recipe_yaml
+    assert "not valid YAML" in train_run.look(studio, "").recipe_yaml
 
 
 def test_training_from_the_studio_shows_its_curve_and_refuses_a_second(
@@ -129,13 +129,13 @@ def test_training_from_the_studio_shows_its_curve_and_refuses_a_second(
         with pytest.raises(BusyError, match="orders"):
             studio.jobs.start(recipe, "second")
     studio.jobs.wait(PATIENCE_SECONDS)
-    now = train.look(studio, "")
+    now = train_run.look(studio, "")
     assert now.story.state == "done", now.story.error
     assert now.active == "" and not now.can_resume
-    page = sent(train.page(now, {}))
+    page = sent(train_run.page(now, {}))
     assert "3 of 3" in page["status"] and '"loss, smoothed"' in page["plot"]
     # A second page, and a studio started later, show the same run.
-    later = sent(train.page(train.look(Studio(studio.settings), ""), {}))
+    later = sent(train_run.page(train_run.look(Studio(studio.settings), ""), {}))
     assert later["status"] == page["status"] and later["plot"] == page["plot"]
 
 
