@@ -44,6 +44,8 @@ class Point:
     tokens_per_second: float | None
     tokens: int = 0
     elapsed_seconds: float = 0.0
+    time: float = 0.0
+    """When it was logged, Unix time in seconds."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,10 @@ class Story:
     forgetting: tuple[Forgetting, ...] = ()
     adapted: dict[str, Any] = field(default_factory=dict)
     """Recipe values by dotted key that memory forced the run to change, the latest of each."""
+    adaptations: tuple[tuple[int, str], ...] = ()
+    """After which step values were changed so, and the sentence that says it."""
+    result_step: int | None = None
+    """The step whose weights are the result; None while there is no result."""
     sample_rounds: int = 0
     """How often prompts were answered; the answers are in the run's samples.jsonl."""
     asked: str = ""
@@ -138,6 +144,7 @@ def tell(name: str, events: Iterable[dict[str, Any]], owner_alive: bool) -> Stor
         step=fold.step, epoch=fold.epoch, points=tuple(fold.points[s] for s in sorted(fold.points)),
         evals=tuple(sorted(fold.evals.items())), alarms=tuple(fold.alarms),
         scores=tuple(fold.scores), forgetting=tuple(fold.forgetting), adapted=dict(fold.adapted),
+        adaptations=tuple(fold.adaptations), result_step=fold.result_step,
         sample_rounds=fold.sample_rounds, asked=fold.asked,
         tokens_per_second=fold.tokens_per_second,
         elapsed_seconds=fold.elapsed_seconds, seconds_left=fold.seconds_left, error=fold.error,
@@ -167,6 +174,8 @@ class _Fold:
         self.scores: list[Scored] = []
         self.forgetting: list[Forgetting] = []
         self.adapted: dict[str, Any] = {}
+        self.adaptations: list[tuple[int, str]] = []
+        self.result_step: int | None = None
         self.sample_rounds = 0
         self.asked = ""
         self.tokens_per_second: float | None = None
@@ -181,7 +190,7 @@ class _Fold:
         repeated, self.state = event["state"] == self.state, event["state"]
         self.detail = event.get("detail") or _STATE_SENTENCES.get(self.state, self.state)
         if self.state == "preparing":
-            self.error, self.asked = None, ""
+            self.error, self.asked, self.result_step = None, "", None
         if self.state not in ACTIVE_STATES:
             self.seconds_left = None
             self.asked = ""
@@ -211,6 +220,7 @@ class _Fold:
             loss=_number(event.get("loss")), learning_rate=event.get("learning_rate") or 0.0,
             grad_norm=event.get("grad_norm"), tokens_per_second=event.get("tokens_per_second"),
             tokens=event.get("tokens") or 0, elapsed_seconds=event.get("elapsed_seconds") or 0.0,
+            time=event.get("time") or 0.0,
         )
         self.points[point.step] = point
         self.step, self.epoch = point.step, point.epoch
@@ -252,6 +262,11 @@ class _Fold:
 
     def on_adapted(self, event: dict[str, Any]) -> None:
         self.adapted |= event["changes"]
+        self.adaptations.append((event["step"], event["text"]))
+        self.tail.append(event["text"])
+
+    def on_result(self, event: dict[str, Any]) -> None:
+        self.result_step = event["step"]
         self.tail.append(event["text"])
 
     def on_asked(self, event: dict[str, Any]) -> None:
