@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.about import About, read_about, write_about
 from studio.errors import RunError
 from studio.files import PARTIAL, safe_name
 from studio.json_lines import JsonLines
@@ -50,6 +51,17 @@ class Run:
     def recipe(self) -> Recipe:
         """The recipe of this run. Raises RecipeError when the file is missing or damaged."""
         return load_recipe(self.path / "recipe.yaml")
+
+    @property
+    def about(self) -> About:
+        """The person's own title and note."""
+        return read_about(self.path)
+
+    def set_about(self, *, title: str | None = None, note: str | None = None) -> About:
+        """Change the title, the note, or both; gives what is kept now. Errors as `write_about`."""
+        now = self.about
+        return write_about(self.path, About(now.title if title is None else title,
+                                            now.note if note is None else note))
 
     @property
     def adapter_path(self) -> Path:
@@ -109,6 +121,11 @@ class Run:
             return []
         found = [path for path in self.checkpoint_path.iterdir() if checkpoint_step(path) >= 0]
         return sorted(filter(_is_complete, found), key=checkpoint_step)
+
+    @property
+    def is_owned(self) -> bool:
+        """True while a living process, this one included, trains the run."""
+        return self._owner.is_alive()
 
     def lock(self) -> None:
         """Make this process the owner. Raises RunError while another living process owns it."""

@@ -13,7 +13,7 @@ STUDIO = ROOT / "studio"
 FLOORS = (
     {"errors", "settings", "progress", "files", "arbiter", "child", "device", "recipe", "presets",
      "runs", "ownership", "json_lines", "main_memory",
-     "story", "bootstrap"},
+     "story", "about", "comparison", "bootstrap"},
     {"models", "adapters", "hardware", "data"},
     {"training"},
     {"chat"},

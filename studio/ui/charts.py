@@ -61,13 +61,15 @@ def training_figure(story: Story, max_points: int = MAX_POINTS) -> go.Figure:
     return figure
 
 
-def smoothed(values: Sequence[float | None]) -> list[float | None]:
-    """Exponential moving average over a twentieth of the curve; gaps stay gaps.
+def smoothed(values: Sequence[float | None], keep: float | None = None) -> list[float | None]:
+    """Exponential moving average; gaps stay gaps. `keep` is the weight of the past, below 1; None
+    averages over a twentieth of the curve.
 
     Divided by the weight seen so far, so that the start is not pulled to the first value
     (the bias correction of Adam).
     """
-    keep = 1 - 2 / (max(3.0, len(values) / 20) + 1)
+    if keep is None:
+        keep = 1 - 2 / (max(3.0, len(values) / 20) + 1)
     total = weight = 0.0
     result: list[float | None] = []
     for value in values:

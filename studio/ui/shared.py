@@ -53,6 +53,8 @@ class Shared:
     """Second sliders of a field, on another tab; never read, always moved along."""
     place: Component | None = None
     """Chooses what the memory is planned for: this PC, or a card of the list."""
+    compared: Component | None = None
+    """Chooses the runs that are laid over one another."""
     ticks: Ticks = field(default_factory=Ticks)
     readouts: list[Readout] = field(default_factory=list)
     read: Callable[..., Reading] | None = None

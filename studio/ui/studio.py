@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from studio.hardware.telemetry import Sampler
     from studio.runs import Run
     from studio.training.job import JobRunner
+    from studio.ui.curves import Curves
     from studio.ui.data_desk import DataDesk
     from studio.ui.recordings import Recordings
     from studio.ui.shelf import RunShelf
@@ -126,6 +127,13 @@ class Studio:
         from studio.ui.recordings import Recordings
 
         return Recordings()
+
+    @made_once
+    def curves(self) -> Curves:
+        """The curves of runs that are compared."""
+        from studio.ui.curves import Curves
+
+        return Curves(self.recordings)
 
     @made_once
     def free(self) -> FreeWatch:

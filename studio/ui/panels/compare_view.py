@@ -1,0 +1,143 @@
+"""What the comparison shows beside the plot: figures of each run, and the fields in which their
+recipes differ. Pure functions to HTML and CSV.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from studio.comparison import By, Difference, Summary, metric_named
+from studio.files import readable_bytes
+from studio.ui.charts_compare import Curve, colour, dash
+from studio.ui.markup import empty, note, readable_seconds
+from studio.ui.panels.train_view import state_word
+
+BY_WORDS: dict[str, str] = {"step": "step", "token": "tokens", "time": "seconds"}
+
+
+def nothing_chosen() -> str:
+    """What stands where no run is chosen."""
+    return empty("Choose runs to lay over one another",
+                 "Tick them in the table of runs, or pick them from the list above.")
+
+
+def run_label(name: str, title: str) -> str:
+    """A run as lists and legends show it: the person's title, and the name to tell it apart."""
+    return f"{title} ({name})" if title else name
+
+
+def swatch(place: int) -> str:
+    """A stroke in the colour and dash that a run has in the plot."""
+    style = {"solid": "solid", "dash": "dashed", "dot": "dotted"}.get(dash(place), "double")
+    return (f'<span class="stroke" style="border-top: 3px {style} {colour(place)}" '
+            'aria-hidden="true"></span>')
+
+
+def summary_view(rows: Sequence[Summary], labels: Mapping[str, str],
+                 places: Mapping[str, int]) -> str:
+    """A line of figures for each run; the lowest held-out loss is marked."""
+    if not rows:
+        return nothing_chosen()
+    lowest = min((row.best[1] for row in rows if row.best), default=math.nan)
+    columns = _columns(rows)
+    head = "".join(f"<th{_side(title)}>{escape(title)}</th>" for title, _ in columns)
+    body = "".join(
+        f'<tr data-run="{escape(row.name)}"><th scope="row">{swatch(places[row.name])}'
+        f"{escape(labels[row.name])}</th>"
+        + "".join(f"<td{_side(title)}>{cell(row, lowest)}</td>" for title, cell in columns)
+        + "</tr>" for row in rows)
+    return _table(f"<tr><th>Run</th>{head}</tr>", body)
+
+
+def _columns(rows: Sequence[Summary]):  # type: ignore[no-untyped-def]
+    """(title, cell) pairs; what no run has is left out."""
+    columns = [("State", lambda row, _: escape(state_word(row.state))),
+               ("Steps", lambda row, _: _steps(row)),
+               ("Loss, first → last", lambda row, _: (
+                   f"{_loss(row.first_loss)} → {_loss(row.last_loss)}"))]
+    if any(row.best for row in rows):
+        columns.append(("Best held-out loss", _best))
+    if any(row.score is not None for row in rows):
+        columns.append(("Score", lambda row, _: (
+            "–" if row.score is None else f"{100 * row.score:.1f} %")))
+    columns += [("Time", lambda row, _: readable_seconds(row.elapsed_seconds or None)),
+                ("Tokens/s", lambda row, _: (
+                    f"{row.tokens_per_second:,.0f}" if row.tokens_per_second else "–"))]
+    if any(row.peak_gpu_bytes for row in rows):
+        columns.append(("GPU memory, peak", lambda row, _: _bytes(row.peak_gpu_bytes)))
+    if any(row.peak_rss_bytes for row in rows):
+        columns.append(("Memory, peak", lambda row, _: _bytes(row.peak_rss_bytes)))
+    return columns
+
+
+def _side(title: str) -> str:
+    return "" if title == "State" else ' class="right"'
+
+
+def _steps(row: Summary) -> str:
+    return f"{row.step:,} of {row.total_steps:,}" if row.total_steps else f"{row.step:,}"
+
+
+def _loss(loss: float | None) -> str:
+    return "–" if loss is None else f"{loss:.4f}" if math.isfinite(loss) else "no number"
+
+
+def _best(row: Summary, lowest: float) -> str:
+    if row.best is None:
+        return "–"
+    words = f'{row.best[1]:.4f} <span class="quiet">at step {row.best[0]:,}</span>'
+    return f'<strong title="The lowest of these runs">{words}</strong>' \
+        if row.best[1] == lowest else words
+
+
+def _bytes(count: int | None) -> str:
+    return "–" if count is None else readable_bytes(count)
+
+
+def differences_view(rows: Sequence[Difference], labels: Mapping[str, str],
+                     places: Mapping[str, int], unreadable: Sequence[str] = ()) -> str:
+    """The fields in which the runs differ, one a line, with what each run had."""
+    if not labels:
+        return ""
+    told = "".join(note(f"The recipe of {name} cannot be read.", level="warning")
+                   for name in unreadable)
+    if len(labels) == 1:
+        return told + '<p class="quiet">Choose a second run to see in what they differ.</p>'
+    if not rows:
+        return told + '<p class="quiet">These runs have the same settings.</p>'
+    head = "".join(f"<th>{swatch(places[name])}{escape(label)}</th>"
+                   for name, label in labels.items())
+    body = "".join(
+        f'<tr data-key="{escape(row.key)}"><th scope="row" title="{escape(row.key)}">'
+        f"{escape(row.label)}</th>"
+        + "".join(f"<td>{_value(row.values[name])}</td>" for name in labels) + "</tr>"
+        for row in rows)
+    return told + _table(f"<tr><th>Setting</th>{head}</tr>", body)
+
+
+def _value(text: str) -> str:
+    """A long text (a template, many prompts) is cut, and whole in its tooltip."""
+    if len(text) <= 60:
+        return escape(text)
+    return f'<span title="{escape(text[:2000])}">{escape(text[:59])}…</span>'
+
+
+def _table(head: str, body: str) -> str:
+    return ('<div class="compare-box"><table class="plain compare"><thead>'
+            f"{head}</thead><tbody>{body}</tbody></table></div>")
+
+
+def points_csv(curves: Sequence[Curve], metric: str, by: By) -> str:
+    """Every point of every curve, one a line, unsmoothed; a loss that was no number is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["run", "title", BY_WORDS[by], metric_named(metric).name])
+    for curve in curves:
+        for x, y in zip(curve.x, curve.y, strict=True):
+            writer.writerow([curve.name, curve.label, f"{x:.12g}",
+                             repr(y) if math.isfinite(y) else ""])
+    return text.getvalue()
