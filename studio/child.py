@@ -13,6 +13,8 @@ from collections import deque
 from pathlib import Path
 from typing import IO
 
+from studio.progress import ShouldStop
+
 LOOK_SECONDS = 0.2
 _KEPT_LINES = 200
 
@@ -23,6 +25,17 @@ def studio_module(module: str, *arguments: str) -> list[str]:
     script = (f"import runpy, sys; sys.path.insert(0, {root!r}); "
               f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)")
     return ["-c", script, *arguments]
+
+
+def orphaned(parent: int) -> ShouldStop:
+    """For a child: true once the process that asked for it is gone."""
+    import psutil
+
+    try:
+        process = psutil.Process(parent)
+    except psutil.NoSuchProcess:
+        return lambda: True
+    return lambda: not process.is_running()
 
 
 class Child:

@@ -21,7 +21,14 @@ class StudioError(Exception):
 
 
 class RecipeError(StudioError):
-    """The recipe cannot be read or holds values that cannot work."""
+    """The recipe cannot be read or holds values that cannot work.
+
+    `mistakes` has one line for each where there may be several.
+    """
+
+    def __init__(self, message: str, hint: str = "", mistakes: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint)
+        self.mistakes = mistakes
 
 
 class DataError(StudioError):

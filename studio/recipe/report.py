@@ -23,7 +23,7 @@ def recipe_error(error: ValidationError, root: type[BaseModel]) -> RecipeError:
     count = "one mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
     return RecipeError(
         f"The recipe has {count}: " + "; ".join(lines) + ".",
-        "Correct what is named and start again.",
+        "Correct what is named and start again.", tuple(lines),
     )
 
 

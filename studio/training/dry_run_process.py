@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.child import orphaned
 from studio.device import pick_device
 from studio.errors import StudioError
 from studio.files import write_json_safely
 from studio.hardware.calibration import calibrated
 from studio.hardware.meter import meter_for, read_gpus
-from studio.progress import ShouldStop
 from studio.recipe import Recipe
 from studio.runs import Run
 from studio.settings import load_settings, prepare_environment
@@ -59,7 +59,7 @@ def main(request_file: Path) -> None:
     meter = meter_for(device, gpus_before)
     phases = Phases(run, meter)
     states = StateReporter(run)
-    stages = DryStages(run.recipe, run, _orphaned(request["parent"]), settings, states,
+    stages = DryStages(run.recipe, run, orphaned(request["parent"]), settings, states,
                        phases=phases)
     outcome: dict[str, Any] = {"ran_out": None, "error": None}
     try:
@@ -84,17 +84,6 @@ def _import_libraries() -> None:
     import torch  # noqa: F401
     import transformers  # noqa: F401
     import trl  # noqa: F401
-
-
-def _orphaned(parent: int) -> ShouldStop:
-    """True once the program that asked is gone."""
-    import psutil
-
-    try:
-        process = psutil.Process(parent)
-    except psutil.NoSuchProcess:
-        return lambda: True
-    return lambda: not process.is_running()
 
 
 @dataclass

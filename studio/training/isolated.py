@@ -1,0 +1,66 @@
+"""Training in a process of its own: the same events, and nothing of it left in this program.
+
+The child (`isolated_process.py`) owns the run and writes its story; this side hands on what is
+asked, waits, and tells an end that the child could not tell itself.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from studio.child import Child, studio_module
+from studio.errors import RunError
+from studio.files import write_json_safely
+from studio.runs import Run
+from studio.settings import Settings
+from studio.story import FINAL_STATES
+from studio.training.control import Ask, Control, leave_request
+from studio.training.reporter import StateReporter
+
+_MEMORY_RAN_OUT = (
+    "The system ended the training's process, as it does when main memory runs out.",
+    "Close other programs, lower training.batch_size or data.max_length, and resume the run.",
+)
+
+
+def train_isolated(run: Run, control: Control, *, settings: Settings, resume: bool = False) -> str:
+    """Train in a child and wait; gives the final state as `train` does.
+
+    Raises RunError after it is in the run's events.
+    """
+    request = run.path / "process.json"
+    write_json_safely(request, {"home": str(settings.home), "offline": settings.offline,
+                                "resume": resume, "parent": os.getpid()})
+    try:
+        # In this folder, since a recipe may name its files from here.
+        with Child(studio_module("studio.training.isolated_process", str(run.path)),
+                   cwd=Path.cwd()) as child:
+            _watch(child, run, control)
+        return _ending(child, run)
+    finally:
+        request.unlink(missing_ok=True)
+
+
+def _watch(child: Child, run: Run, control: Control) -> None:
+    """Until the child has ended; what is asked here reaches it through the run folder."""
+    told: Ask = ""
+    while not child.has_ended():
+        if control() and control.asked != told:
+            told = control.asked
+            leave_request(run, told)
+
+
+def _ending(child: Child, run: Run) -> str:
+    story = run.story()
+    if story.state in FINAL_STATES and child.has_succeeded:
+        if story.error is not None:
+            raise RunError(*story.error)
+        return story.state
+    message, hint = _MEMORY_RAN_OUT if child.was_killed else (
+        f"The training's process broke off: {child.last_words}",
+        "Resume the run; if it breaks again, train it without a process of its own to see more.")
+    with run.owned():
+        run.append("error", message=message, hint=hint)
+        StateReporter(run).enter("failed")
+    raise RunError(message, hint)
