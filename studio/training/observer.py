@@ -29,7 +29,8 @@ class Live:
     """A run in training as its observers see it.
 
     `stop` says whether the person asked for an end; `progress` tells the page what takes time.
-    `finish_reason` is empty, or the sentence with which an observer ended the run.
+    `finish_reason` is empty, or the sentence with which an observer ended the run; `is_fault`
+    says that something is wrong, and `is_spoilt` that the weights in memory are worth nothing.
     """
 
     recipe: Recipe
@@ -45,10 +46,20 @@ class Live:
     step: int = 0
     total_steps: int = 0
     finish_reason: str = ""
+    is_fault: bool = False
+    is_spoilt: bool = False
+    refused_step: int = 0
+    """The step that was not applied, since its loss or gradient was no number; 0 for none."""
+    settle: Callable[[], None] = field(default=lambda: None)
+    """Ends what `progress` told: the page speaks of the training again."""
 
-    def finish(self, reason: str) -> None:
-        """End the run after this step and keep what it has; the first reason counts."""
-        self.finish_reason = self.finish_reason or reason
+    def finish(self, reason: str, *, fault: bool = False) -> None:
+        """End the run after this step and keep what it has: as done, or for a fault as stopped.
+
+        The first reason counts, a fault before any other.
+        """
+        if not self.finish_reason or (fault and not self.is_fault):
+            self.finish_reason, self.is_fault = reason, fault
 
 
 class Observer:
@@ -63,6 +74,9 @@ class Observer:
 
     def evaluated(self, step: int, loss: float) -> None:
         """An `eval` event was written: loss per token on the held-out part."""
+
+    def refused(self, step: int, what: str) -> None:
+        """Step `step` is not applied, since its `what` ("loss", "gradient") is no number."""
 
     def step_ended(self, step: int) -> None:
         """Optimizer step `step` is done; it is logged, evaluated and saved after this."""
@@ -91,6 +105,10 @@ class Observers(Observer):
     def evaluated(self, step: int, loss: float) -> None:
         for one in self.several:
             one.evaluated(step, loss)
+
+    def refused(self, step: int, what: str) -> None:
+        for one in self.several:
+            one.refused(step, what)
 
     def step_ended(self, step: int) -> None:
         for one in self.several:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.recipe import Recipe
 from studio.runs import Run
+from studio.training.guard import StepGuard, drop_gradients
 from studio.training.reporter import TrainReporter, as_callback
 from studio.training.rows import measuring
 from studio.training.setup import Setup
@@ -34,6 +35,7 @@ def make_trainer(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter
     )
     trainer.remove_callback(PrinterCallback)
     trainer.reporter = reporter
+    trainer.guard = StepGuard(scales=setup.precision.autocast == "float16")
     if recipe.adapter.method != "none":
         _adapter_in_float32(setup.model)
     return trainer
@@ -92,6 +94,7 @@ class SupervisedMixin:
     """What the studio changes in TRL's trainer; the base class comes later, when it is loaded."""
 
     reporter: TrainReporter
+    guard: StepGuard
     model: Any
     control: Any
 
@@ -114,6 +117,20 @@ class SupervisedMixin:
         with only_positions(_backbone(self.model), kept):
             return super().compute_loss(  # type: ignore[misc]
                 model, {**inputs, "shift_labels": shifted}, *args, **kwargs)
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """Norm of the gradient before clipping; a step that is no number is not applied."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[misc]
+        what = self.guard.fault_of(self._tr_loss, norm)  # type: ignore[attr-defined]
+        if what:
+            drop_gradients(model)
+            self.reporter.refused(self.state.global_step + 1, what)  # type: ignore[attr-defined]
+        return norm
+
+    def log(self, *args: Any, **kwargs: Any) -> None:
+        """Logs, and begins the sum of losses anew: taken from itself, NaN would stay NaN."""
+        self._tr_loss.nan_to_num_(nan=0.0)  # type: ignore[attr-defined]
+        super().log(*args, **kwargs)  # type: ignore[misc]
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Loss per token on the held-out part, as an `eval` event; stops when asked to."""
