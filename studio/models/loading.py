@@ -12,6 +12,8 @@ from studio.device import Device, resolve_dtype
 from studio.errors import ModelError, SetupError
 from studio.models.folder import ModelFolder
 from studio.models.libraries import first_line, quieten
+from studio.models.stoppable import stoppable_loading
+from studio.progress import ShouldStop, never
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -37,11 +39,13 @@ def load_tokenizer(
     return tokenizer
 
 
-def load_base(model: recipe.Model, folder: ModelFolder, device: Device) -> PreTrainedModel:
+def load_base(
+    model: recipe.Model, folder: ModelFolder, device: Device, *, stop: ShouldStop = never
+) -> PreTrainedModel:
     """The base model on `device`, in evaluation mode, weights as the recipe asks.
 
     Raises SetupError where a library cannot do it here, ModelError where the weights are
-    incomplete or do not fit into memory.
+    incomplete or do not fit into memory, Stopped between two weights when `stop` says so.
     """
     import torch
     from huggingface_hub.errors import StrictDataclassError
@@ -50,9 +54,10 @@ def load_base(model: recipe.Model, folder: ModelFolder, device: Device) -> PreTr
     quieten()
     options = _options(model, folder, device)
     try:
-        base, report = AutoModelForCausalLM.from_pretrained(
-            str(folder.path), output_loading_info=True, **options
-        )
+        with stoppable_loading(stop):
+            base, report = AutoModelForCausalLM.from_pretrained(
+                str(folder.path), output_loading_info=True, **options
+            )
     except torch.OutOfMemoryError as error:
         raise ModelError(
             f"{folder.name} does not fit into the memory of {device.name}.",
