@@ -102,10 +102,10 @@ def _traces(curve: Curve, view: View, divisor: float, limit: int) -> list[dict[s
            for value in curve.y]
     kept = decimate(raw, limit)
     x = [round(curve.x[index] / divisor, 6) for index in kept]
-    line = {"color": colour(curve.place), "dash": dash(curve.place)}
+    line: dict[str, Any] = {"color": colour(curve.place), "dash": dash(curve.place)}
     label = _escaped(curve.label)
     # The uid keeps a curve that was hidden in the legend hidden, whatever else is chosen.
-    common = {"x": x, "name": label, "legendgroup": curve.name, "uid": curve.name,
+    common: dict[str, Any] = {"x": x, "name": label, "legendgroup": curve.name, "uid": curve.name,
               "hovertemplate": f"%{{y:.5~g}}<extra>{label}</extra>",
               "mode": "lines" if len(kept) > 60 else "lines+markers", "marker": {"size": 5}}
     if not view.smoothing:

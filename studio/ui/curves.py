@@ -4,6 +4,7 @@ tells. What is recorded of a finished run is read once; of a run at work, what w
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -55,10 +56,8 @@ class Curves:
         """Changes when the run has told more, or if asked when more was recorded."""
         size_bytes = 0
         if with_samples:
-            try:
+            with contextlib.suppress(OSError):  # nothing was recorded
                 size_bytes = (run.path / FILE_NAME).stat().st_size
-            except OSError:
-                pass  # nothing was recorded
         return run.story().version, size_bytes
 
     def _samples(self, run: Run) -> Sequence[Sample]:

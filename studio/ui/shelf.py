@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.errors import RunError
+from studio.errors import RecipeError, RunError
 from studio.runs import Run, list_runs, open_run
 from studio.settings import Settings
 from studio.story import Story
@@ -18,7 +18,11 @@ from studio.story import Story
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run in one line. `loss` is None before the first step, `has_adapter` once it is saved."""
+    """A run in one line. `loss` is None before the first step, `has_adapter` once it is saved.
+
+    `title` and `note` are the person's own, `method` says what is trained, `best_loss` is the
+    lowest held-out loss.
+    """
 
     name: str
     state: str
@@ -27,6 +31,10 @@ class RunRow:
     loss: float | None = None
     started_seconds: float | None = None
     has_adapter: bool = False
+    title: str = ""
+    note: str = ""
+    method: str = ""
+    best_loss: float | None = None
 
 
 class RunShelf:
@@ -69,11 +77,25 @@ class RunShelf:
 def _row(run: Run) -> RunRow:
     story = run.story()
     events = run.events()
+    about = run.about
     return RunRow(
         run.name, story.state, story.step, story.total_steps,
         story.points[-1].loss if story.points else None,
         events[0].get("time") if events else None, run.has_adapter,
+        about.title, about.note, _method(run), story.best[1] if story.best else None,
     )
+
+
+def _method(run: Run) -> str:
+    """"LoRA, rank 16", "4-bit LoRA, rank 16", or "all weights"; empty for a damaged recipe."""
+    try:
+        recipe = run.recipe
+    except RecipeError:
+        return ""
+    if recipe.adapter.method == "none":
+        return "all weights"
+    bits = {"4bit": "4-bit ", "8bit": "8-bit "}.get(recipe.model.quantization, "")
+    return f"{bits}LoRA, rank {recipe.adapter.rank}"
 
 
 def _made(path: Path) -> int:

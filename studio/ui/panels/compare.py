@@ -1,0 +1,231 @@
+"""Runs laid over one another: which, in what, along what; the plot, the figures, what differs.
+
+Wiring and handlers; what is shown is in `compare_view.py` and `charts_compare.py`. Which runs are
+chosen is kept in the browser, so that a reload and a restarted studio show the same.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from studio.comparison import METRICS, differences
+from studio.errors import RecipeError, RunError
+from studio.files import write_text_safely
+from studio.ui import markup
+from studio.ui.charts_compare import HEIGHT_PIXELS, Curve, View, compare_figure, places
+from studio.ui.guard import guarded
+from studio.ui.live_plot import figure_value, live_plot
+from studio.ui.panels.compare_view import (
+    differences_view,
+    nothing_chosen,
+    points_csv,
+    run_label,
+    summary_view,
+)
+from studio.ui.shared import DIRECT, PRIVATE, QUIET, Shared
+
+if TYPE_CHECKING:
+    from studio.recipe import Recipe
+    from studio.runs import Run
+    from studio.ui.studio import Studio
+
+ALONG = [("Steps", "step"), ("Tokens", "token"), ("Time", "time")]
+KEEP_SCRIPT = "(kept) => { try { localStorage.setItem('studio-compare', kept); } catch (e) {} }"
+RESTORE_SCRIPT = """() => {
+    try { return localStorage.getItem('studio-compare') || ''; } catch (error) { return ''; }
+}"""
+DOWNLOAD_SCRIPT = "() => setTimeout(() => document.querySelector('#compare-file a').click(), 50)"
+"""Run in the browser: what is chosen is kept there; a file that was made is saved at once."""
+
+Seen = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The runs that are compared, each with the place of its colour, and all runs to choose from.
+    """
+
+    runs: tuple[Run, ...]
+    places: dict[str, int]
+    choices: tuple[tuple[str, str], ...]
+    gone: tuple[str, ...] = ()
+    """Names that were asked for and are no runs."""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What each run is called, in the order in which they were chosen."""
+        label = {name: text for text, name in self.choices}
+        return {run.name: label[run.name] for run in self.runs}
+
+
+def build(studio: Studio, shared: Shared) -> None:
+    """Lay out the comparison and wire it; `shared.compared` is its list of runs afterwards."""
+    with gr.Group(elem_classes="card"):
+        gr.HTML(markup.heading("Compare runs", "Any runs over one another, and what differs."))
+        controls, kept = _build_controls()
+        parts = {
+            "runs": controls["runs"],
+            "plot": live_plot(height_pixels=HEIGHT_PIXELS, elem_id="compare-plot",
+                              empty_text="These runs have nothing of this to show."),
+            "summary": gr.HTML(nothing_chosen(), elem_id="compare-summary"),
+        }
+        save = gr.Button("Save the points as CSV", size="sm", elem_id="compare-save",
+                         interactive=False)
+        file = gr.DownloadButton(visible="hidden", elem_id="compare-file")
+    with gr.Group(elem_classes="card", visible=False) as parts["differing"]:
+        gr.HTML(markup.heading("What differs", "The settings that are not the same in all of "
+                               "these runs."))
+        parts["differences"] = gr.HTML(elem_id="compare-differences")
+    parts |= {"save": save, "kept": kept}
+    shared.compared = controls["runs"]
+    _wire(studio, shared, controls, parts)
+    view = {key: controls[key] for key in ("metric", "by")}
+    save.click(guarded(partial(save_points, studio)), inputs_kwargs={
+        "names": controls["runs"], "kept": kept, **view}, outputs=file, **PRIVATE,
+    ).success(None, None, None, js=DOWNLOAD_SCRIPT, api_visibility="private")
+
+
+def _build_controls() -> tuple[dict[str, Any], gr.Textbox]:
+    # Names that are no longer there are left out by the handler, without a toast of gradio's.
+    runs = gr.Dropdown([], value=[], multiselect=True, allow_custom_value=True, label="Runs",
+                       elem_id="compare-runs", info="Also by the boxes in the table of runs.")
+    with gr.Row():
+        metric = gr.Dropdown([(one.label, name) for name, one in METRICS.items()], value="loss",
+                             label="Curve", scale=3, min_width=200, elem_id="compare-metric")
+        by = gr.Radio(ALONG, value="step", label="Along", scale=3, min_width=230,
+                      elem_id="compare-by")
+    with gr.Row():
+        smoothing = gr.Slider(0, 0.99, 0.0, step=0.01, label="Smoothing", buttons=[], scale=3,
+                              min_width=200, elem_id="compare-smoothing")
+        is_log = gr.Checkbox(label="Logarithmic", scale=1, min_width=130, elem_id="compare-log")
+    # The chosen runs and the places of their colours, as JSON; also in the browser.
+    kept = gr.Textbox("", visible=False)
+    return {"runs": runs, "metric": metric, "by": by, "smoothing": smoothing,
+            "is_log": is_log}, kept
+
+
+def _wire(
+    studio: Studio, shared: Shared, controls: dict[str, Any], parts: dict[str, Any]
+) -> None:
+    seen = gr.State({})
+    shown = [*(parts[name] for name in PARTS), seen]
+    named = {**controls, "kept": parts["kept"], "seen": seen}
+
+    def refresh(runs: list[str] | None, kept: str, seen: Seen, **view: Any) -> Any:
+        if not runs and not seen:
+            return gr.skip()  # what the browser kept is still to come
+        return page(studio, choose(studio, runs or [], kept), View(**view), seen)
+
+    def restore(kept: str) -> list[Any]:
+        return page(studio, choose(studio, list(read_kept(kept)), kept), View(), {})
+
+    shared.ticks.add(refresh, outputs=shown, named=named)
+    shared.demo.load(restore, inputs_kwargs={"kept": parts["kept"]}, outputs=shown,
+                     js=RESTORE_SCRIPT, **QUIET)
+    moved = [control.change for control in controls.values()]
+    gr.on(moved, refresh, inputs_kwargs=named, outputs=shown, trigger_mode="always_last", **DIRECT)
+    parts["kept"].change(None, parts["kept"], None, js=KEEP_SCRIPT, api_visibility="private")
+
+
+def read_kept(kept: str) -> dict[str, int]:
+    """Names and places from what the browser kept; nothing where that is not ours."""
+    try:
+        found = json.loads(kept or "{}")
+    except ValueError:
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {name: place for name, place in found.items()
+            if isinstance(place, int) and 0 <= place < 10_000}
+
+
+def choose(studio: Studio, names: list[str], kept: str = "") -> Chosen:
+    """The runs of these names that still exist; a run keeps the colour that `kept` says."""
+    by_name = {run.name: run for run in studio.shelf.runs()}
+    found = [name for name in dict.fromkeys(names) if name in by_name]
+    choices = tuple((run_label(run.name, run.about.title), run.name)
+                    for run in by_name.values())
+    return Chosen(tuple(by_name[name] for name in found), places(found, read_kept(kept)), choices,
+                  tuple(name for name in names if name not in by_name))
+
+
+Part = tuple[Any, Callable[[], Any]]
+PARTS = ("runs", "plot", "summary", "differing", "differences", "save", "kept")
+
+
+def page(studio: Studio, chosen: Chosen, view: View, seen: Seen) -> list[Any]:
+    """One update for each of `PARTS` and for `seen`; what a page has seen already is skipped."""
+    parts = _parts(studio, chosen, view)
+    keys = {name: key for name, (key, _) in parts.items()}
+    updates = [gr.skip() if name in seen and seen[name] == keys[name] else parts[name][1]()
+               for name in PARTS]
+    return [*updates, gr.skip() if keys == seen else keys]
+
+
+def _parts(studio: Studio, chosen: Chosen, view: View) -> dict[str, Part]:
+    """For each part a key that changes when the part does, and its update, made only if needed."""
+    names = [run.name for run in chosen.runs]
+    stamps = [(run.name, studio.curves.stamp(run, with_samples=True)) for run in chosen.runs]
+    named = (chosen.labels, chosen.places)
+    kept = json.dumps(chosen.places) if names else ""
+    return {
+        "runs": ((chosen.choices, chosen.gone), lambda: gr.Dropdown(
+            choices=list(chosen.choices), value=names)),
+        "plot": ((view, stamps, named), lambda: figure_value(
+            compare_figure(curves_of(studio, chosen, view.metric, view.by), view))),
+        "summary": ((stamps, named), lambda: summary_view(
+            [studio.curves.summary(run) for run in chosen.runs], *named)),
+        "differing": (len(names) > 1, lambda: gr.Group(visible=len(names) > 1)),
+        "differences": ((_adapted(chosen), named), lambda: _differences(chosen)),
+        "save": (bool(names), lambda: gr.Button(interactive=bool(names))),
+        "kept": (kept, lambda: kept),
+    }
+
+
+def curves_of(studio: Studio, chosen: Chosen, metric: str, by: Any) -> list[Curve]:
+    """One curve for each chosen run."""
+    return [Curve(run.name, chosen.labels[run.name], chosen.places[run.name],
+                  *studio.curves.of(run, metric, by)) for run in chosen.runs]
+
+
+def _adapted(chosen: Chosen) -> dict[str, dict[str, Any]]:
+    return {run.name: run.story().adapted for run in chosen.runs}
+
+
+def _differences(chosen: Chosen) -> str:
+    recipes = {run.name: _recipe(run) for run in chosen.runs}
+    return differences_view(
+        differences(recipes, _adapted(chosen)), chosen.labels, chosen.places,
+        [name for name, recipe in recipes.items() if recipe is None])
+
+
+def _recipe(run: Run) -> Recipe | None:
+    try:
+        return run.recipe
+    except RecipeError:
+        return None
+
+
+def save_points(
+    studio: Studio, names: list[str] | None, kept: str, metric: str, by: Any
+) -> str:
+    """Write the points of the chosen runs to a CSV file that the page may hand out.
+
+    Raises RunError where none of them has a point.
+    """
+    chosen = choose(studio, names or [], kept)
+    curves = curves_of(studio, chosen, metric, by)
+    if not any(curve.x for curve in curves):
+        raise RunError("These runs have no points of this curve.",
+                       "Choose another curve, or runs that have begun.")
+    folder = studio.settings.cache / "page" / f"compare-{uuid.uuid4().hex}"
+    file = folder / f"{metric}-by-{by}.csv"
+    write_text_safely(file, points_csv(curves, metric, by))
+    return str(file)
