@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
@@ -64,11 +65,18 @@ def grid(recipe: Recipe, axes: Mapping[str, Sequence[str]]) -> list[tuple[str, R
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
         try:
-            found.append((_name(chosen, len(found)), recipe_from_form({**form, **chosen})))
+            found.append((_name(chosen), recipe_from_form({**form, **chosen})))
         except RecipeError as error:
             mistakes += error.mistakes or (error.message,)
     _raise_all(mistakes)
-    return found
+    return _told_apart(found)
+
+
+def _told_apart(runs: Sequence[tuple[str, Recipe]]) -> list[tuple[str, Recipe]]:
+    """The same runs; names that are cut or alike end with their number."""
+    count = Counter(name for name, _ in runs)
+    return [(f"{name}-{number}" if count[name] > 1 or len(name) >= _LONGEST_NAME else name, recipe)
+            for number, (name, recipe) in enumerate(runs, start=1)]
 
 
 def _axis(line: str) -> tuple[str, list[str]]:
@@ -96,10 +104,9 @@ def _field(name: str) -> FormField:
     raise RecipeError(f"{name} is not a known field{nearest}")
 
 
-def _name(chosen: Mapping[str, str], number: int) -> str:
+def _name(chosen: Mapping[str, str]) -> str:
     parts = [f"{_short(key)}-{_spelled(value)}" for key, value in chosen.items()]
-    name = safe_name("-".join(parts))
-    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}-{number + 1}"
+    return safe_name("-".join(parts))[:_LONGEST_NAME]
 
 
 def _short(key: str) -> str:
