@@ -20,7 +20,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from studio.bootstrap.ports import HOST, next_free_port
 from studio.files import remove_leftovers
 from studio.settings import Settings, prepare_environment
-from studio.ui import header, plan, theme
+from studio.ui import header, notify, plan, theme
 from studio.ui.panels import chat, dataset, export, hardware, lora, train
 from studio.ui.reading import Reading, read
 from studio.ui.shared import DIRECT, Shared
@@ -105,7 +105,10 @@ def start_app(settings: Settings, *, port: int, studio: Studio | None = None) ->
         max_file_size="4gb", allowed_paths=[], theme=theme.StudioTheme(),
         css_paths=[ASSETS / "studio.css", ASSETS / "work.css"], js=theme.RESTORE_THEME,
         favicon_path=ASSETS / "icon.svg",
-        app_kwargs={"middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=ALLOWED_HOSTS)]},
+        app_kwargs={
+            "middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=ALLOWED_HOSTS)],
+            "routes": notify.routes(studio),
+        },
     )
     # Gradio looks into its queue a thousand times a second: 8 % of a core, taken from training.
     demo._queue.sleep_when_free = QUEUE_POLL_SECONDS

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from studio.files import readable_bytes
+from studio.ui import notify
 from studio.ui.markup import readable_seconds
 from studio.ui.shared import QUIET, Shared
 from studio.ui.theme import TOGGLE_THEME
@@ -108,6 +109,7 @@ def build() -> Header:
     """Draw the header. It shows a still picture until the first tick."""
     with gr.Row(elem_id="header", equal_height=True):
         line = gr.HTML(view(Pulse()), elem_id="header-line", padding=False)
+        notify.build()
         button = gr.Button("Light / dark", elem_id="theme-toggle", size="sm", scale=0,
                            min_width=110)
     return Header(line, button)

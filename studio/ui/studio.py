@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from studio.hardware.telemetry import Sampler
     from studio.runs import Run
     from studio.training.job import JobRunner
+    from studio.training.queue import Queue
+    from studio.training.queue_runner import QueueRunner
     from studio.ui.curves import Curves
     from studio.ui.data_desk import DataDesk
     from studio.ui.recordings import Recordings
@@ -71,6 +73,18 @@ class Studio:
         from studio.training.job import JobRunner
 
         return JobRunner(self.settings, self.arbiter)
+
+    @property
+    def queue(self) -> Queue:
+        """The runs that wait for their turn."""
+        return self.queue_runner.queue
+
+    @made_once
+    def queue_runner(self) -> QueueRunner:
+        """Works the queue off; begins nothing until a person says so."""
+        from studio.training.queue_runner import QueueRunner
+
+        return QueueRunner(self.settings, self.jobs)
 
     @made_once
     def chat(self) -> ChatDesk:
@@ -150,13 +164,15 @@ class Studio:
         return RunShelf(self.settings)
 
     def run_to_show(self, chosen: str) -> Run | None:
-        """The run that a page has opened; else the one at work; else the newest."""
+        """The run that a page has opened; else the one at work; else the newest, one that only
+        waits in the queue last."""
         active = self.jobs.active
         runs = {run.name: run for run in self.shelf.runs()}
         for name in (chosen, active.name if active else ""):
             if name in runs:
                 return runs[name]
-        return next(iter(runs.values()), None)
+        begun = (run for run in runs.values() if run.story().state != "queued")
+        return next(begun, next(iter(runs.values()), None))
 
     def findings(self, *, again: bool = False) -> list[Finding]:
         """What is wrong with this PC. Looked at once, since it takes seconds; anew if asked."""
@@ -192,6 +208,8 @@ class Studio:
 
     def close(self) -> None:
         """Stop the running job so that it keeps what it has, and free the chat."""
+        if "queue_runner" in self.__dict__:
+            self.queue_runner.close()
         if "jobs" in self.__dict__ and self.jobs.active is not None:
             self.jobs.stop()
             self.jobs.wait(STOP_SECONDS)

@@ -12,15 +12,22 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from studio.runs import Run
-from studio.ui import markup
 from studio.ui.guard import guarded
-from studio.ui.panels import train_controls, train_run, train_view
+from studio.ui.panels import (
+    compare,
+    grid_box,
+    queue_panel,
+    runs_table,
+    train_controls,
+    train_run,
+)
 from studio.ui.shared import PRIVATE, QUIET, Shared, recipe_of
 
 if TYPE_CHECKING:
+    from studio.ui.panels.queue_panel import QueuePart
+    from studio.ui.panels.runs_table import RunsTable
     from studio.ui.panels.train_controls import Controls
     from studio.ui.panels.train_run import RunPart
-    from studio.ui.shelf import RunRow
     from studio.ui.studio import Studio
 
 
@@ -33,60 +40,71 @@ def build(studio: Studio, shared: Shared) -> None:
         with gr.Column(scale=3, min_width=480):
             with gr.Tabs(selected="run", elem_id="train-parts") as parts:
                 with gr.Tab("Run", id="run", elem_id="train-part-run"):
-                    run = train_run.build(studio, shared, chosen)
+                    run = train_run.build(studio, shared, chosen, controls.isolated)
                     # Panels that follow `chosen` come here.
                 with gr.Tab("Queue", id="queue", elem_id="train-part-queue"):
-                    gr.HTML(markup.empty("Nothing is waiting", "Add to the queue what shall run."))
+                    queue = queue_panel.build(studio, shared)
                 with gr.Tab("Compare", id="compare", elem_id="train-part-compare"):
-                    gr.HTML(markup.empty("Nothing to compare", "Choose two runs or more."))
-            runs = _build_runs()
-    _wire_runs(studio, shared, chosen, runs, run, parts)
+                    compare.build(studio, shared)
+            runs = runs_table.build(studio, shared, chosen)
+    _wire_runs(studio, chosen, runs, run, parts)
     _wire_start(studio, shared, chosen, controls, run, parts)
-
-
-def _build_runs() -> gr.HTML:
-    with gr.Group(elem_classes="card"):
-        gr.HTML(markup.heading("Runs", "Press a run to see its curve and its recipe."))
-        return gr.HTML(train_view.runs_view([]), elem_id="runs-table",
-                       js_on_load=train_view.CHOOSE_SCRIPT)
+    _wire_add(studio, shared, controls, queue, parts)
 
 
 def _wire_runs(
-    studio: Studio, shared: Shared, chosen: gr.State, runs: gr.HTML, run: RunPart, parts: gr.Tabs
+    studio: Studio, chosen: gr.State, runs: RunsTable, run: RunPart, parts: gr.Tabs
 ) -> None:
-    seen: gr.State = gr.State(())
-
-    def refresh(chosen: str, seen: tuple[str, tuple[RunRow, ...]]) -> Any:
-        shown = studio.run_to_show(chosen)
-        name = shown.name if shown else ""
-        rows = tuple(studio.shelf.rows())
-        return gr.skip() if (name, rows) == seen else [
-            train_view.runs_view(list(rows), name), (name, rows)]
-
     def open_run(event: gr.EventData) -> list[Any]:
         name = studio.shelf.get(str(event.run)).name
-        rows = studio.shelf.rows()
-        return [name, gr.Tabs(selected="run"), train_view.runs_view(rows, name),
-                (name, tuple(rows)), *run.refresh(name, {})]
+        return [name, gr.Tabs(selected="run"), *run.refresh(name, {})]
 
-    shared.ticks.add(refresh, [chosen, seen], [runs, seen])
-    shared.demo.load(refresh, [chosen, seen], [runs, seen], **QUIET)
-    runs.click(guarded(open_run), None, [chosen, parts, runs, seen, *run.shown], **QUIET)
+    runs.refresh_after(
+        runs.html.click(guarded(open_run), None, [chosen, parts, *run.shown], **QUIET))
 
 
 def _wire_start(
     studio: Studio, shared: Shared, chosen: gr.State, controls: Controls, run: RunPart,
     parts: gr.Tabs,
 ) -> None:
-    def start_run(name: str | None, **form: Any) -> list[Any]:
-        studio.jobs.start(recipe_of(form), (name or "").strip() or None)
+    def start_run(name: str, isolated: bool, **form: Any) -> list[Any]:
+        studio.jobs.start(recipe_of(form), name.strip() or None, isolated=isolated)
         return ["", "", gr.Tabs(selected="run"), *run.refresh("", {})]
 
     def with_whole_form() -> None:
         controls.start.click(
-            guarded(start_run), inputs_kwargs={"name": controls.name, **shared.form()},
+            guarded(start_run), inputs_kwargs={
+                "name": controls.name, "isolated": controls.isolated, **shared.form()},
             outputs=[controls.name, chosen, parts, *run.shown], **PRIVATE,
         )
+
+    shared.when_complete(with_whole_form)
+
+
+def _wire_add(
+    studio: Studio, shared: Shared, controls: Controls, queue: QueuePart, parts: gr.Tabs
+) -> None:
+    """Both ways into the queue: what is set now, and a grid around it."""
+
+    def shown() -> list[Any]:
+        return ["", gr.Tabs(selected="queue"), *queue.refresh(queue_panel.NEVER)]
+
+    def add_run(name: str, isolated: bool, **form: Any) -> list[Any]:
+        studio.queue.add(recipe_of(form), name.strip() or None, isolated=isolated)
+        return shown()
+
+    def add_grid(name: str, isolated: bool, lines: str, **form: Any) -> list[Any]:
+        for run_name, recipe in grid_box.runs_of(studio, name, lines, recipe_of(form)):
+            studio.queue.add(recipe, run_name, isolated=isolated)
+        return shown()
+
+    def with_whole_form() -> None:
+        form = {"name": controls.name, "isolated": controls.isolated, **shared.form()}
+        outputs = [controls.name, parts, *queue.shown]
+        controls.add.click(guarded(add_run), inputs_kwargs=form, outputs=outputs, **PRIVATE)
+        controls.grid.add.click(
+            guarded(add_grid), inputs_kwargs={"lines": controls.grid.lines, **form},
+            outputs=outputs, **PRIVATE)
 
     shared.when_complete(with_whole_form)
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from studio.ui import markup
-from studio.ui.panels import before_start
+from studio.ui.panels import before_start, grid_box
+from studio.ui.panels.grid_box import GridBox
 from studio.ui.panels.train_summary import summary_view
 from studio.ui.shared import Shared
 from studio.ui.widgets import build_fields, keys_of
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Controls:
-    """The components that start something."""
+    """The components that start something. `isolated`: in a process of its own."""
 
     name: gr.Textbox
+    isolated: gr.Checkbox
     start: gr.Button
+    add: gr.Button
+    grid: GridBox
 
 
 def build(studio: Studio, shared: Shared) -> Controls:
@@ -49,8 +53,16 @@ def _build_start(studio: Studio, shared: Shared) -> Controls:
     before_start.build(studio, shared)
     name = gr.Textbox(label="Run name", max_lines=1, elem_id="train-name",
                       placeholder="Empty: the method, the date, and the time")
-    start = gr.Button("Start", variant="primary", min_width=90, elem_id="train-start")
-    return Controls(name, start)
+    with gr.Row():
+        start = gr.Button("Start", variant="primary", min_width=90, elem_id="train-start")
+        add = gr.Button("Add to queue", min_width=90, elem_id="train-add")
+    grid = grid_box.build(studio, shared, name)
+    with gr.Accordion("How it runs", open=False, elem_id="train-how"):
+        isolated = gr.Checkbox(
+            label="In a process of its own", elem_id="train-isolated", elem_classes="field",
+            info="A crash, or a lack of memory, then ends this run and not the studio. Takes some "
+                 "seconds longer to begin.")
+    return Controls(name, isolated, start, add, grid)
 
 
 def _build_settings(shared: Shared, section: str, more: str, more_id: str) -> None:

@@ -18,8 +18,8 @@ from studio.runs import Run
 from studio.ui import charts, charts_telemetry, markup
 from studio.ui.guard import guarded
 from studio.ui.live_plot import figure_value, live_plot
-from studio.ui.panels import train_view
-from studio.ui.shared import PRIVATE, QUIET, Shared
+from studio.ui.panels import run_controls, train_view
+from studio.ui.shared import QUIET, Shared
 
 if TYPE_CHECKING:
     from studio.hardware.telemetry import Sample
@@ -28,23 +28,51 @@ if TYPE_CHECKING:
 
 REDRAWN_EVERY = 10
 """Samples between two drawings of the load while a run is at work."""
-RESUMABLE = ("paused", "stopped", "interrupted", "failed")
+RESUMABLE = ("queued", "paused", "stopped", "interrupted", "failed")
 Seen = dict[str, Any]
 Part = tuple[Any, Callable[[], Any]]
-PARTS = ("status", "plot", "telemetry", "log", "load", "load_box", "stop", "resume", "recipe",
-         "recipe_box")
+PARTS = ("status", "trouble", "pause", "stop", "cancel", "resume", "requeue", "at_work", "confirm",
+         "plot", "telemetry", "log", "load", "load_box", "recipe", "recipe_box")
+ASKS = ("", "pause", "stop", "cancel")
+"""What can be asked of a run at work; each is stronger than the one before."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that the sub-tab shows at one moment. `active` names the run at work, or is empty."""
+    """All that the sub-tab shows at one moment.
+
+    `active` names the run at work in this program, or is empty; `trouble` is why the last one
+    ended where its folder cannot tell; `cancelling` names the run whose cancel is being confirmed.
+    """
 
     story: Story | None
     recipe_yaml: str
-    active: str
-    can_resume: bool
     sample: Sample | None
     recorded: Sequence[Sample] = ()
+    active: str = ""
+    waits: bool = False
+    trouble: tuple[str, str] | None = None
+    cancelling: str = ""
+
+    @property
+    def can_ask(self) -> tuple[str, ...]:
+        """What can still be asked of the run that is shown."""
+        if self.story is None or not self.story.is_active:
+            return ()
+        return ASKS[ASKS.index(self.story.asked) + 1:]
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether something is left to train in the run that is shown, and nobody does."""
+        story = self.story
+        if story is None or story.state not in RESUMABLE:
+            return False
+        return story.total_steps == 0 or story.step < story.total_steps
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether it can go on right now."""
+        return self.can_go_on and not self.active
 
 
 @dataclass(frozen=True)
@@ -52,22 +80,21 @@ class RunPart:
     """What shows a run: the components, and `refresh(chosen, seen)` that gives their updates."""
 
     shown: list[Any]
-    refresh: Callable[[str, Seen], list[Any]]
+    refresh: Callable[..., list[Any]]
 
 
-def build(studio: Studio, shared: Shared, chosen: gr.State) -> RunPart:
-    """The run that is shown, from its state to its recipe. `chosen` names it, or is empty."""
+def build(
+    studio: Studio, shared: Shared, chosen: gr.State, isolated: gr.Checkbox
+) -> RunPart:
+    """The run that is shown, from its state to its recipe. `chosen` names it, or is empty;
+    `isolated` says whether a resumed one gets a process of its own."""
     with gr.Group(elem_classes="card"):
-        views = {**_build_state(), **_build_course(), **_build_recipe()}
+        views = {
+            "trouble": gr.HTML(visible=False, elem_id="train-trouble", padding=False),
+            "status": gr.HTML(train_view.status_view(None), elem_id="train-status"),
+            **run_controls.build(isolated), **_build_course(), **_build_recipe(),
+        }
     return _wire(studio, shared, chosen, views)
-
-
-def _build_state() -> dict[str, Any]:
-    status = gr.HTML(train_view.status_view(None), elem_id="train-status")
-    with gr.Row(elem_classes="run-buttons"):
-        stop = gr.Button("Stop", variant="stop", size="sm", visible=False, elem_id="train-stop")
-        resume = gr.Button("Resume", size="sm", visible=False, elem_id="train-resume")
-    return {"status": status, "stop": stop, "resume": resume}
 
 
 def _build_course() -> dict[str, Any]:
@@ -101,45 +128,36 @@ def _wire(
     studio: Studio, shared: Shared, chosen: gr.State, views: dict[str, Any]
 ) -> RunPart:
     seen = gr.State({})
+    cancelling = gr.State("")  # the run whose cancel the person is asked about
     shown = [*(views[part] for part in PARTS), seen]
+    states = [chosen, seen, cancelling]
 
-    def refresh(chosen: str, seen: Seen) -> list[Any]:
-        return page(look(studio, chosen), seen)
-
-    def stop_run(chosen: str) -> list[Any]:
-        studio.jobs.stop()
-        return refresh(chosen, {})
-
-    def resume_run(chosen: str) -> list[Any]:
-        run = studio.run_to_show(chosen)
-        if run is not None:
-            studio.jobs.resume(run.name)
-        return refresh(chosen, {})
+    def refresh(chosen: str, seen: Seen, cancelling: str = "") -> list[Any]:
+        return page(look(studio, chosen, cancelling), seen)
 
     def reuse_recipe(chosen: str) -> list[Any]:
         run = studio.run_to_show(chosen)
         return shared.updates_for(run.recipe) if run else [gr.skip()] * len(shared.ordered())
 
-    shared.ticks.add(refresh, [chosen, seen], shown)
-    shared.demo.load(refresh, [chosen, seen], shown, **QUIET)
-    views["stop"].click(guarded(stop_run), [chosen], shown, **QUIET)
-    views["resume"].click(guarded(resume_run), [chosen], shown, **PRIVATE)
+    shared.ticks.add(refresh, states, shown)
+    shared.demo.load(refresh, states, shown, **QUIET)
+    run_controls.wire(studio, views, states, shown, refresh)
     shared.when_complete(lambda: shared.refresh_after(
         views["reuse"].click(guarded(reuse_recipe), [chosen], shared.ordered(), **QUIET)))
     return RunPart(shown, refresh)
 
 
-def look(studio: Studio, chosen: str) -> Snapshot:
+def look(studio: Studio, chosen: str, cancelling: str = "") -> Snapshot:
     """Read the run that is shown and the machine as they are now."""
     run = studio.run_to_show(chosen)
-    story = run.story() if run else None
-    active = studio.jobs.active
-    can_resume = (
-        story is not None and active is None and story.state in RESUMABLE
-        and (story.total_steps == 0 or story.step < story.total_steps)
+    active, trouble = studio.jobs.active, studio.jobs.trouble
+    waiting = [entry.name for entry in studio.queue.entries()]
+    return Snapshot(
+        run.story() if run else None, _recipe_text(run), studio.sampler.sample(),
+        studio.recordings.of(run), active.name if active else "",
+        run is not None and run.name in waiting,
+        (trouble.message, trouble.hint) if trouble else None, cancelling,
     )
-    return Snapshot(story, _recipe_text(run), active.name if active else "", can_resume,
-                    studio.sampler.sample(), studio.recordings.of(run))
 
 
 def _recipe_text(run: Run | None) -> str:
@@ -163,9 +181,11 @@ def view(now: Snapshot) -> dict[str, Part]:
     story = now.story
     told = (story.name, story.version) if story else None
     name = story.name if story else ""
-    is_at_work = bool(now.active) and now.active == name
     telemetry = train_view.telemetry_view(now.sample)
     return {
+        **run_controls.view(now),
+        "trouble": (now.trouble, lambda: gr.HTML(
+            markup.note(*(now.trouble or ("", "")), "problem"), visible=bool(now.trouble))),
         "status": (told, lambda: train_view.status_view(story)),
         "plot": (told, lambda: figure_value(
             charts.training_figure(story) if story and story.points else None)),
@@ -174,8 +194,6 @@ def view(now: Snapshot) -> dict[str, Part]:
         "load": ((name, _drawn(now)), lambda: figure_value(
             charts_telemetry.telemetry_figure(now.recorded[:_drawn(now)], name))),
         "load_box": (_drawn(now) > 1, lambda: gr.Accordion(visible=_drawn(now) > 1)),
-        "stop": (is_at_work, lambda: gr.Button(visible=is_at_work)),
-        "resume": (now.can_resume, lambda: gr.Button(visible=now.can_resume)),
         "recipe": (now.recipe_yaml, lambda: markup.preformatted(now.recipe_yaml)),
         "recipe_box": (bool(story), lambda: gr.Accordion(visible=bool(story))),
     }

@@ -6,33 +6,30 @@ whole run show the same.
 
 from __future__ import annotations
 
-import datetime
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from studio.files import readable_bytes
+from studio.recipe import form_fields
 from studio.ui.markup import bar, empty, note, readable_seconds, tiles
 
 if TYPE_CHECKING:
     from studio.hardware.telemetry import Sample
     from studio.story import Story
-    from studio.ui.shelf import RunRow
 
 STATE_WORDS = {
     "queued": "Waiting", "preparing": "Preparing", "loading": "Loading",
     "tokenising": "Reading data", "training": "Training", "evaluating": "Evaluating",
-    "saving": "Saving", "done": "Done", "stopped": "Stopped", "failed": "Failed",
-    "interrupted": "Interrupted",
+    "saving": "Saving", "pausing": "Pausing", "stopping": "Stopping",
+    "cancelling": "Cancelling", "done": "Done", "paused": "Paused", "stopped": "Stopped",
+    "cancelled": "Cancelled", "failed": "Failed", "interrupted": "Interrupted",
+}
+ASKED_SENTENCES = {
+    "pause": "then a checkpoint is saved and the memory is freed.",
+    "stop": "then what it has learned is saved.",
+    "cancel": "then what it has learned is thrown away.",
 }
 LOG_LINES = 40
-
-CHOOSE_SCRIPT = """
-element.addEventListener('click', (event) => {
-    const row = event.target.closest('[data-run]');
-    if (row) { trigger('click', {run: row.dataset.run}); }
-});
-"""
-"""Runs in the browser: a click anywhere in a row of `runs_view` opens that run."""
 
 
 def state_word(state: str) -> str:
@@ -46,14 +43,40 @@ def status_view(story: Story | None) -> str:
         return empty("Nothing has been trained yet",
                      "Press Start. The curve, the speed, and the time left appear here.")
     word = state_word(story.state)
-    detail = "" if story.detail.rstrip(".") == word else story.detail
+    detail = _asked(story) or ("" if story.detail.rstrip(".") == word else story.detail)
     head = (
         f'<div class="run-head" data-run="{escape(story.name)}" data-state="{escape(story.state)}">'
         f'<span class="pill pill-{escape(story.state)}">{escape(word)}</span>'
         f'<span class="run-name">{escape(story.name)}</span>'
         f'<span class="quiet">{escape(detail)}</span></div>'
     )
-    return f'<div class="run-status">{head}{_progress(story)}{_numbers(story)}{_error(story)}</div>'
+    return (f'<div class="run-status">{head}{_progress(story)}{_numbers(story)}{_adapted(story)}'
+            f"{_error(story)}</div>")
+
+
+def _asked(story: Story) -> str:
+    """What was asked of a run at work and when it will be obeyed, or nothing."""
+    if not story.asked or not story.is_active:
+        return ""
+    first = "Finishing this step" if story.points else "Finishing what it is at"
+    return f"{first}, {ASKED_SENTENCES[story.asked]}"
+
+
+def _adapted(story: Story) -> str:
+    """What memory forced the run to change; it is trained with these values from there on."""
+    if not story.adapted:
+        return ""
+    labels = {field.key: field.label for field in form_fields()}
+    changed = ", ".join(f"{labels.get(key, key)} {_value(value)}"
+                        for key, value in story.adapted.items())
+    return note(f"Changed on the way, since the memory ran out: {changed}.",
+                "The run goes on with these values, also when it is resumed.", "warning")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)
 
 
 def _progress(story: Story) -> str:
@@ -123,32 +146,3 @@ def _gpu_pairs(sample: Sample) -> list[tuple[str, str]]:
 
 def _of(used_bytes: int, total_bytes: int) -> str:
     return f"{readable_bytes(used_bytes)} of {readable_bytes(total_bytes)}"
-
-
-def runs_view(rows: list[RunRow], shown: str = "") -> str:
-    """All runs as a table; a row is a button that opens the run."""
-    if not rows:
-        return empty("No runs yet", "Every run stays here, to look at again, resume, or chat with.")
-    head = "<tr><th>Run</th><th>State</th><th>Steps</th><th>Last loss</th><th>Started</th></tr>"
-    body = "".join(_row(row, row.name == shown) for row in rows)
-    return (f'<div class="runs-box"><table class="runs"><thead>{head}</thead>'
-            f"<tbody>{body}</tbody></table></div>")
-
-
-def _row(row: RunRow, is_shown: bool) -> str:
-    name = escape(row.name)
-    steps = f"{row.step:,} of {row.total_steps:,}" if row.total_steps else f"{row.step:,}"
-    loss = f"{row.loss:.4f}" if row.loss is not None else "–"
-    mark = ' class="shown" aria-current="true"' if is_shown else ""
-    return (
-        f'<tr{mark} data-run="{name}"><td><button type="button" data-run="{name}" '
-        f'title="Show this run">{name}</button></td>'
-        f'<td><span class="pill pill-{escape(row.state)}">{escape(state_word(row.state))}</span>'
-        f"</td><td>{steps}</td><td>{loss}</td><td>{escape(_when(row.started_seconds))}</td></tr>"
-    )
-
-
-def _when(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    return datetime.datetime.fromtimestamp(seconds).strftime("%d %b, %H:%M")
