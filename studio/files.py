@@ -6,6 +6,7 @@ Everything is written beside its final name, flushed to disk, and renamed into p
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -25,7 +26,7 @@ PARTIAL = ".partial-"
 LEFTOVER_SECONDS = 3600
 
 # Windows knows no quota for a person.
-_NO_ROOM = {errno.ENOSPC, errno.EROFS, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+NO_ROOM = {errno.ENOSPC, errno.EROFS, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 _WINDOWS_RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)),
                      *(f"lpt{n}" for n in range(1, 10))}
@@ -103,6 +104,26 @@ def sync_tree(folder: Path) -> None:
                 os.fsync(file.fileno())
 
 
+def sync_names(folder: Path) -> None:
+    """Flush the names in `folder` to disk, so that a rename in it outlasts a loss of power.
+
+    Does nothing on Windows, which opens no folders.
+    """
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def remove_leftovers(folder: Path) -> None:
     """Delete what interrupted work left half-written in `folder`, once nobody writes it.
 
@@ -158,12 +179,17 @@ def disk_errors_told(where: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in NO_ROOM:
             raise
-        raise DiskError(
-            f"{what} cannot be written to {where}: {error.strerror or error}.",
-            "Free some space on that disk, or put the studio's folder elsewhere with --home.",
-        ) from error
+        raise disk_error(error, where, what) from error
+
+
+def disk_error(error: OSError, where: Path, what: str) -> DiskError:
+    """What a person is told when `what` found no room at `where`."""
+    return DiskError(
+        f"{what} cannot be written to {where}: {error.strerror or error}.",
+        "Free some space on that disk, or put the studio's folder elsewhere with --home.",
+    )
 
 
 def readable_bytes(count: float) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from studio.settings import Settings
 
 COMPLETE = "complete.json"
-"""Written into a checkpoint last: the size in bytes of every other file in it."""
+"""Written into a checkpoint last: size in bytes and SHA-256 of every other file in it."""
 
 
 class Run:
@@ -97,8 +97,11 @@ class Run:
             if not self._ends_with_newline:
                 # A crash may have torn the last line; the next one must not be glued to it.
                 line = (b"" if _ends_with_newline(self.path / "events.jsonl") else b"\n") + line
-                self._ends_with_newline = True
+            # A disk that is full may take half of the line.
+            self._ends_with_newline = False
             file.write(line)
+            file.flush()
+            self._ends_with_newline = True
 
     def events(self) -> list[dict[str, Any]]:
         """Every event so far, oldest first. A torn line is left out."""
@@ -116,7 +119,10 @@ class Run:
         return told[1]
 
     def checkpoints(self) -> list[Path]:
-        """The complete checkpoints, oldest first; one that a crash has torn is left out."""
+        """The complete checkpoints, oldest first; a torn one is left out.
+
+        Looks at sizes only; a resume compares the digests too.
+        """
         if not self.checkpoint_path.is_dir():
             return []
         found = [path for path in self.checkpoint_path.iterdir() if checkpoint_step(path) >= 0]
@@ -185,6 +191,16 @@ def list_runs(settings: Settings) -> list[Run]:
     return [Run(path) for _, _, path in sorted(dated, reverse=True)]
 
 
+def require_run_folder(run: Run) -> None:
+    """Raise RunError where the folder of `run` has gone."""
+    if not run.path.is_dir():
+        raise RunError(
+            f"The folder of the run {run.name} has gone: {run.path}.",
+            "Bring it back (from the bin, or by connecting the disk again) and resume the run; "
+            "without it the run has to be started anew.",
+        )
+
+
 def checkpoint_step(path: Path) -> int:
     """The optimizer step of a checkpoint folder, -1 for any other folder."""
     prefix, _, step = path.name.partition("-")
@@ -198,6 +214,7 @@ def checkpoint_files(path: Path) -> dict[str, int]:
 
 
 def _is_complete(path: Path) -> bool:
+    """Whether every file of the checkpoint has the size that it was written with."""
     try:
         promised = json.loads((path / COMPLETE).read_text(encoding="utf-8"))["files"]
         return bool(promised == checkpoint_files(path))

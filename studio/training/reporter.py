@@ -14,6 +14,8 @@ from typing import Any
 
 from studio.progress import Step
 from studio.runs import Run
+from studio.training.best import is_best_so_far
+from studio.training.control import what_is_asked
 from studio.training.observer import Live, Observers
 
 _PROGRESS_EVERY_SECONDS = 2.0
@@ -27,11 +29,13 @@ class StateReporter:
         self._run = run
         self.state = ""
         self._next_progress = 0.0
+        self._told_progress = False
 
     def enter(self, state: str, detail: str = "") -> None:
         """The run is in `state` from now on."""
         self.state = state
         self._next_progress = 0.0
+        self._told_progress = False
         self._run.append("state", state=state, detail=detail)
 
     def progress(self, step: Step) -> None:
@@ -41,6 +45,12 @@ class StateReporter:
             self._next_progress = now + _PROGRESS_EVERY_SECONDS
             share = "" if step.fraction is None else f": {step.fraction:.0%}"
             self._run.append("state", state=self.state, detail=f"{step.what}{share}")
+            self._told_progress = True
+
+    def settle(self) -> None:
+        """What took time inside the present state is over: its progress is no longer shown."""
+        if self._told_progress:
+            self.enter(self.state)
 
 
 @dataclass
@@ -78,14 +88,14 @@ class TrainReporter:
     _step_seconds: deque[float] = field(
         default_factory=lambda: deque(maxlen=_STEPS_FOR_TIME_LEFT))
     _seconds_since_log: float = 0.0
-    _tokens_at_log: int = 0
-    _saved_step: int = -1
+    tokens_at_log: int = 0
+    saved_step: int = -1
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         start = state.global_step
         self._before = spent_before(self.run, start)
         self._started = time.monotonic()
-        self._saved_step = start
+        self.saved_step = start
         self.run.append("plan", total_steps=state.max_steps, start_step=start, **self.plan)
         self.states.enter("training")
         if self.live is not None:
@@ -108,19 +118,20 @@ class TrainReporter:
             self.observers.step_ended(state.global_step)
         self._stop_if_finished(control)
         if self.stop():
-            control.should_training_stop = control.should_log = control.should_save = True
+            control.should_training_stop = control.should_log = True
+            control.should_save = self._may_save
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """A stop between two micro-batches: what the last whole step made is kept."""
-        if control.should_training_stop and state.global_step > self._saved_step:
-            control.should_save = True
+        if control.should_training_stop and state.global_step > self.saved_step:
+            control.should_save = self._may_save
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
         if "loss" not in logs:
             return
         tokens = int(logs.get("num_tokens", 0))
-        speed = (tokens - self._tokens_at_log) / max(self._seconds_since_log, 1e-9)
-        self._tokens_at_log, self._seconds_since_log = tokens, 0.0
+        speed = (tokens - self.tokens_at_log) / max(self._seconds_since_log, 1e-9)
+        self.tokens_at_log, self._seconds_since_log = tokens, 0.0
         left = state.max_steps - state.global_step
         event = {
             "step": state.global_step, "epoch": float(state.epoch or 0), "loss": logs["loss"],
@@ -138,6 +149,7 @@ class TrainReporter:
                     **_: Any) -> None:
         if self.live is not None:
             self.observers.evaluated(state.global_step, metrics["eval_loss"])
+            control.should_save |= is_best_so_far(self.run, state.global_step)
         self._stop_if_finished(control)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -151,10 +163,23 @@ class TrainReporter:
 
     def _stop_if_finished(self, control: Any) -> None:
         if self.finish_reason:
-            control.should_training_stop = control.should_save = True
+            control.should_training_stop = control.should_log = True
+            control.should_save = self._may_save
+
+    @property
+    def _may_save(self) -> bool:
+        """Not what is thrown away anyway, nor weights that are worth nothing."""
+        is_spoilt = self.live is not None and self.live.is_spoilt
+        return not is_spoilt and what_is_asked(self.stop) != "cancel"
+
+    def refused(self, step: int, what: str) -> None:
+        """The trainer does not apply `step`: its `what` is no number."""
+        if self.live is not None:
+            self.live.refused_step = step
+            self.observers.refused(step, what)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._saved_step = state.global_step
+        self.saved_step = state.global_step
         self.keep_checkpoint(state.global_step)
 
     def elapsed_seconds(self) -> float:

@@ -19,12 +19,22 @@ from studio.hardware.precision import choose_precision
 from studio.recipe import Model, Recipe
 from studio.runs import Run, checkpoint_step
 from studio.settings import Settings
-from studio.training.checkpoints import drop_checkpoints_after, keep_checkpoint
+from studio.training.best import choose_weights
+from studio.training.checkpoints import (
+    keep_checkpoint,
+    newest_good_checkpoint,
+    tidy_checkpoints,
+)
 from studio.training.choices import compare_with_free
+from studio.training.control import what_is_asked
+from studio.training.ending import Ending, ending_after, keeps_result
 from studio.training.environment import record_environment
+from studio.training.health.beginning import require_trainable
 from studio.training.observer import Live, Observers, observers_for
 from studio.training.reporter import StateReporter, TrainReporter
+from studio.training.scorers import require_scorer
 from studio.training.setup import Base, Found, Setup, make_setup
+from studio.training.trackers import require_trackers
 
 if TYPE_CHECKING:
     from studio.data.prepare import Prepared
@@ -44,8 +54,10 @@ class Stages:
     settings: Settings
     states: StateReporter
 
-    def go(self, resume: bool) -> str:
-        self.states.enter("preparing")
+    def go(self, resume: bool) -> Ending:
+        """All of them; the run is in the state "preparing" already."""
+        require_trackers(self.recipe, self.settings)
+        require_scorer(self.recipe.monitor)
         checkpoint = self._start_point(resume)
         device = calibrated(pick_device(), self.settings)
         found = self.find(device)
@@ -55,15 +67,16 @@ class Stages:
         return self._train(base, data, device, checkpoint)
 
     def _start_point(self, resume: bool) -> Path | None:
-        found = self.run.checkpoints() if resume else []
-        checkpoint = found[-1] if found else None
+        checkpoint, faults = newest_good_checkpoint(self.run) if resume else (None, [])
+        for fault in faults:
+            self.run.append("note", level="warning", text=fault)
         if checkpoint is not None:
             text = f"Going on from the checkpoint at step {checkpoint_step(checkpoint)}."
             self.run.append("note", level="info", text=text)
         elif resume:
             self.run.append("note", level="info", text="There is no complete checkpoint to go on "
                             "from, so the run starts again at step 0.")
-        drop_checkpoints_after(self.run, checkpoint_step(checkpoint) if checkpoint else -1)
+        tidy_checkpoints(self.run, checkpoint_step(checkpoint) if checkpoint else -1)
         return checkpoint
 
     def find(self, device: Device) -> Found:
@@ -99,7 +112,7 @@ class Stages:
         self.states.enter("loading")
         free_bytes = free_device_bytes(device)
         as_chosen = self.recipe.model.model_copy(update={"dtype": found.precision.base_dtype})
-        model = load_base(as_chosen, found.folder, device)
+        model = load_base(as_chosen, found.folder, device, stop=self.stop)
         self._stop_here()
         return Base(self.with_adapter(model, found.folder, found.shape), found.tokenizer,
                     found.folder, found.shape, found.precision, free_bytes)
@@ -139,7 +152,7 @@ class Stages:
 
     def _train(
         self, base: Base, data: Prepared, device: Device, checkpoint: Path | None
-    ) -> str:
+    ) -> Ending:
         setup, choices = make_setup(self.recipe, base, data, device)
         observers = observers_for(self.recipe)
         try:
@@ -156,10 +169,11 @@ class Stages:
     ) -> Any:
         from studio.training.trainers import make_trainer
 
-        trainable = sum(p.numel() for p in base.model.parameters() if p.requires_grad)
+        trainable = require_trainable(base.model)
         limit = self.recipe.training.save_total_limit
         live = Live(self.recipe, self.run, self.settings, setup.device, base.precision, base.model,
-                    base.tokenizer, data, self.stop, self.states.progress)
+                    base.tokenizer, data, self.stop, self.states.progress,
+                    settle=self.states.settle)
         reporter = TrainReporter(
             self.run, self.states, self.stop,
             plan={"train_examples": len(data.train),
@@ -171,19 +185,23 @@ class Stages:
         )
         return make_trainer(self.recipe, self.run, setup, reporter)
 
-    def _save(self, trainer: Any, base: Base) -> str:
+    def _save(self, trainer: Any, base: Base) -> Ending:
         from studio.training.result import save_result
 
         step, total = trainer.state.global_step, trainer.state.max_steps
         if step == 0:
             raise Stopped("Stopped before training began.")
+        reason, is_fault = trainer.reporter.finish_reason, trainer.reporter.live.is_fault
+        asked = what_is_asked(self.stop)
+        if not keeps_result(asked, step, total, is_finished=bool(reason)):
+            return ending_after(asked, step, total)
         self.states.enter("saving")
-        save_result(trainer.model, base.tokenizer, base.folder, self.run.adapter_path)
-        reason = trainer.reporter.finish_reason
-        final = "done" if step >= total or reason else "stopped"
-        self.states.enter(final, reason or ("" if final == "done" else
-                          f"Stopped after step {step} of {total}; what was learned is kept."))
-        return final
+        if choose_weights(trainer) is not None:
+            save_result(trainer.model, base.tokenizer, base.folder, self.run.adapter_path)
+        asked = what_is_asked(self.stop)
+        if reason and asked != "cancel":
+            return Ending("stopped" if is_fault else "done", reason)
+        return ending_after(asked, step, total)
 
     def _stop_here(self) -> None:
         if self.stop():

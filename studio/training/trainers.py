@@ -15,6 +15,7 @@ from studio.runs import Run
 from studio.training.guard import StepGuard, drop_gradients
 from studio.training.reporter import TrainReporter, as_callback
 from studio.training.rows import measuring
+from studio.training.saving import SavingMixin
 from studio.training.setup import Setup
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def make_trainer(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter
         callbacks=[as_callback(reporter)],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.reporter = reporter
+    trainer.reporter, trainer.recipe = reporter, recipe
     trainer.guard = StepGuard(scales=setup.precision.autocast == "float16")
     if recipe.adapter.method != "none":
         _adapter_in_float32(setup.model)
@@ -90,7 +91,7 @@ def _trainer_class() -> Any:
     return type("SupervisedTrainer", (SupervisedMixin, SFTTrainer), {})
 
 
-class SupervisedMixin:
+class SupervisedMixin(SavingMixin):
     """What the studio changes in TRL's trainer; the base class comes later, when it is loaded."""
 
     reporter: TrainReporter
@@ -121,15 +122,15 @@ class SupervisedMixin:
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """Norm of the gradient before clipping; a step that is no number is not applied."""
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[misc]
-        what = self.guard.fault_of(self._tr_loss, norm)  # type: ignore[attr-defined]
+        what = self.guard.fault_of(self._tr_loss, norm)
         if what:
             drop_gradients(model)
-            self.reporter.refused(self.state.global_step + 1, what)  # type: ignore[attr-defined]
+            self.reporter.refused(self.state.global_step + 1, what)
         return norm
 
     def log(self, *args: Any, **kwargs: Any) -> None:
         """Logs, and begins the sum of losses anew: taken from itself, NaN would stay NaN."""
-        self._tr_loss.nan_to_num_(nan=0.0)  # type: ignore[attr-defined]
+        self._tr_loss.nan_to_num_(nan=0.0)
         super().log(*args, **kwargs)  # type: ignore[misc]
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -141,7 +142,7 @@ class SupervisedMixin:
         if loss is None:
             self.control.should_training_stop, self.control.should_evaluate = True, False
             return {}
-        state = self.state  # type: ignore[attr-defined]
+        state = self.state
         self.reporter.run.append("eval", step=state.global_step, epoch=float(state.epoch or 0),
                                  loss=loss)
         metrics = {"eval_loss": loss}
@@ -198,6 +199,8 @@ def _held_out_loss(trainer: Any, stop: Callable[[], bool]) -> float | None:
                 return None
             inputs = trainer._prepare_inputs(batch)
             count = int((inputs["labels"][:, 1:] != -100).sum())
+            if count == 0:
+                continue  # a mean over nothing is no number
             with trainer.compute_loss_context_manager():
                 total += float(trainer.compute_loss(trainer.model, inputs)) * count
             tokens += count
