@@ -31,7 +31,7 @@ def evaluations_since_best(losses: Sequence[float], min_change: float) -> int:
     return since
 
 
-class EarlyStopping(Observer):
+class BestEvaluation(Observer):
     """Ends a run after `training.early_stopping_patience` evaluations that are not better."""
 
     def __init__(self) -> None:
@@ -41,9 +41,11 @@ class EarlyStopping(Observer):
     def begin(self, live: Live) -> None:
         self._live = live
         self._losses = [loss for _, loss in live.run.story().evals]
-        if live.recipe.training.eval_steps == 0 or live.data.eval is None:
+        wanted = live.recipe.training
+        needs_evaluations = wanted.early_stopping_patience > 0 or wanted.keep == "best"
+        if needs_evaluations and (wanted.eval_steps == 0 or live.data.eval is None):
             live.run.append("note", level="warning", text=(
-                "Early stopping and the best step need evaluations on the way: set "
+                "Early stopping and keeping the best step need evaluations on the way: set "
                 "training.eval_steps, and hold out a part of the data."))
 
     def evaluated(self, step: int, loss: float) -> None:

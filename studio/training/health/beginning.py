@@ -1,0 +1,47 @@
+"""What can be said before the first step: too few of them, a warm-up without end, no weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from studio.errors import RunError
+from studio.story import Alarm
+from studio.training.health.curve import Facts
+
+_FEW_STEPS = 20
+
+
+def before_the_first_step(facts: Facts) -> list[Alarm]:
+    """What is odd about the length of the run."""
+    return [found for found in (_short(facts), _long_warmup(facts)) if found is not None]
+
+
+def _short(facts: Facts) -> Alarm | None:
+    training = facts.recipe.training
+    if training.max_steps or facts.total_steps >= _FEW_STEPS:
+        return None
+    steps = f"{facts.total_steps} optimizer step{'s' if facts.total_steps > 1 else ''}"
+    return Alarm(
+        "short_run", "warning", 0,
+        f"This run has only {steps}, of {training.effective_batch_size} examples each.",
+        "That is little to learn from. More training.epochs, or a smaller "
+        "training.gradient_accumulation, give more steps; a few hundred are usual.")
+
+
+def _long_warmup(facts: Facts) -> Alarm | None:
+    if facts.total_steps < 2 or 2 * facts.warmup_steps < facts.total_steps:
+        return None
+    return Alarm(
+        "long_warmup", "warning", 0,
+        f"The learning rate rises for {facts.warmup_steps} of {facts.total_steps} steps and is "
+        "hardly ever at its height.",
+        "Set training.warmup_ratio to 0.03 to 0.1.")
+
+
+def require_trainable(model: Any) -> int:
+    """How many weights are trained. Raises RunError where there is none."""
+    count = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    if not count:
+        raise RunError("Nothing is trainable: every weight of the model is frozen.",
+                       "Set adapter.method to lora and adapter.targets to all-linear.")
+    return count

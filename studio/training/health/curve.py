@@ -1,0 +1,111 @@
+"""What is known of a run so far, and the robust figures that detectors compare. Pure.
+
+Losses of single steps are noisy, more so the smaller the batch: detectors look at medians of a
+window, and ask that a change is large beside the noise from one step to the next.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from studio.recipe import Recipe
+from studio.story import Alarm, Point
+
+_MOST_FOR_NOISE = 60
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What does not change during a run. `vocabulary` is the number of tokens, 0 if unknown."""
+
+    recipe: Recipe
+    total_steps: int
+    vocabulary: int = 0
+
+    @property
+    def warmup_steps(self) -> int:
+        """Steps in which the learning rate rises; a constant rate has none."""
+        ratio = self.recipe.training.warmup_ratio
+        return 0 if self.recipe.training.scheduler == "constant" else \
+            math.ceil(ratio * self.total_steps)
+
+
+@dataclass
+class Curve:
+    """The logged points and the evaluations of a run, oldest first."""
+
+    facts: Facts
+    points: list[Point] = field(default_factory=list)
+    evals: list[tuple[int, float]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    """Of `points`; those that are no number are left out."""
+    lowest: float = math.inf
+    """The lowest median of a window, and beside it the noise at that time."""
+    noise_at_lowest: float = 0.0
+
+    def add(self, point: Point) -> None:
+        """One more logged point."""
+        self.points.append(point)
+        if not math.isfinite(point.loss):
+            return
+        self.losses.append(point.loss)
+        # The window before the present one, so that the present is compared with something else.
+        window = self.window
+        earlier = self.losses[-2 * window:-window]
+        if len(earlier) >= min(window, 5):
+            middle = statistics.median(earlier)
+            if middle < self.lowest:
+                self.lowest = middle
+                self.noise_at_lowest = noise(self.losses[-_MOST_FOR_NOISE - window:-window])
+
+    @property
+    def window(self) -> int:
+        """Points that are looked at together: more of them, the longer the curve."""
+        return min(40, max(5, len(self.losses) // 8))
+
+    @property
+    def recent(self) -> float:
+        """Median loss of the present window."""
+        return statistics.median(self.losses[-self.window:])
+
+    @property
+    def step(self) -> int:
+        """The last step that is known of."""
+        logged = self.points[-1].step if self.points else 0
+        return max(logged, self.evals[-1][0] if self.evals else 0)
+
+    def alarm(self, kind: str, level: str, text: str, hint: str) -> Alarm:
+        """An alarm at the present step."""
+        return Alarm(kind, level, self.step, text, hint)
+
+
+def noise(values: Sequence[float]) -> float:
+    """Standard deviation of one value around a smooth curve, from the steps between neighbours.
+
+    1.4826 times the median of absolute differences is their standard deviation if they are
+    normal (the MAD estimator), which is the square root of 2 times that of one value.
+    """
+    steps = [abs(after - before) for before, after in itertools.pairwise(values)]
+    return 1.4826 * statistics.median(steps) / math.sqrt(2) if steps else 0.0
+
+
+def lower_rate(recipe: Recipe) -> str:
+    """Advice to lower the learning rate, with the one that is and the one that is usual."""
+    rate, usual = recipe.training.learning_rate, usual_rate(recipe)
+    wanted = usual if rate > 1.5 * usual else rate / 5
+    return (f"Start again with a lower training.learning_rate, such as {wanted:g}; it is {rate:g}, "
+            f"and {usual:g} is usual for {taught(recipe)}.")
+
+
+def usual_rate(recipe: Recipe) -> float:
+    """The learning rate that most guides begin with."""
+    return 2e-5 if recipe.adapter.method == "none" else 2e-4
+
+
+def taught(recipe: Recipe) -> str:
+    """What is trained, as in "usual for LoRA"."""
+    return "training all weights" if recipe.adapter.method == "none" else "LoRA"
