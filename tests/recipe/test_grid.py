@@ -46,7 +46,8 @@ def test_a_path_is_named_by_its_last_part_and_no_two_names_are_the_same() -> Non
 
 def test_all_mistakes_of_the_lines_are_told_at_once() -> None:
     with pytest.raises(RecipeError) as caught:
-        parse_grid("adapter.rankk: 8, 16\nrank\nseed: 1, 2\nadapter.alpha:\nadapter.rank: 8\nrank: 4")
+        parse_grid("adapter.rankk: 8, 16\nrank\nseed: 1, 2\nadapter.alpha:\nadapter.rank: 8\n"
+                   "rank: 4")
     text = caught.value.message
     assert "5 mistakes" in text
     assert "adapter.rankk is not a known field, the nearest is adapter.rank" in text
