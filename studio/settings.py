@@ -123,6 +123,7 @@ def prepare_environment(settings: Settings) -> None:
     would lie idle.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["WANDB_ERROR_REPORTING"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["GRADIO_TEMP_DIR"] = str(settings.cache / "page")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

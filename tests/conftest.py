@@ -12,6 +12,7 @@ for _name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "ADAPTER_STUDIO_HOME"):
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["WANDB_ERROR_REPORTING"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -23,7 +23,8 @@ FLOORS = (
     {"ui", "cli", "__main__"},
 )
 SLOW = {"torch", "transformers", "peft", "trl", "datasets", "gradio", "plotly", "bitsandbytes",
-        "pandas", "pyarrow", "accelerate", "xllamacpp", "gguf"}
+        "pandas", "pyarrow", "accelerate", "xllamacpp", "gguf", "wandb", "trackio", "tensorboardX",
+        "lm_eval"}
 
 
 def _files() -> list[Path]:
