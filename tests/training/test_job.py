@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -148,3 +149,58 @@ def test_a_program_that_just_ends_stops_its_run_and_keeps_what_it_has(
     run = open_run(settings, "closing")
     assert done.returncode == 0, done.stderr
     assert run.story().state == "stopped" and run.has_adapter, done.stderr
+
+
+def test_a_job_is_paused_resumed_and_cancelled_and_shows_at_once_what_was_asked(
+    settings: Settings, make_recipe: MakeRecipe
+) -> None:
+    jobs = JobRunner(settings, Arbiter())
+    run = jobs.start(make_recipe(training__max_steps=100_000), "a")
+    jobs.pause()
+    assert jobs.asked == "pause"
+    jobs.wait()
+    assert run.story().state == "paused" and jobs.asked == "" and jobs.active is None
+    again = jobs.resume("a")
+    while again.story().step < 1:
+        assert jobs.active is again
+        time.sleep(0.02)
+    jobs.cancel()
+    jobs.wait()
+    assert again.story().state == "cancelled" and not again.checkpoint_path.exists()
+    with pytest.raises(RunError, match="cancelled"):
+        jobs.resume("a")
+    assert jobs.trouble is None
+
+
+def test_a_run_that_another_program_trains_is_named_with_what_to_do(
+    settings: Settings, make_recipe: MakeRecipe
+) -> None:
+    other = JobRunner(settings, Arbiter())
+    run = other.start(make_recipe(training__max_steps=100_000), "theirs")
+    while not run.is_owned:
+        time.sleep(0.01)
+    arbiter = Arbiter()
+    try:
+        with pytest.raises(BusyError, match="theirs") as caught:
+            JobRunner(settings, arbiter).start(make_recipe(), "ours")
+        assert "queue" in caught.value.hint and "--home" in caught.value.hint
+        assert arbiter.holder is None and [one.name for one in list_runs(settings)] == ["theirs"]
+    finally:
+        other.cancel()
+        other.wait()
+    JobRunner(settings, arbiter).start(make_recipe(training__max_steps=1), "ours")
+
+
+def test_a_run_whose_folder_is_gone_leaves_its_trouble_with_the_runner(
+    settings: Settings, make_recipe: MakeRecipe
+) -> None:
+    arbiter = Arbiter()
+    jobs = JobRunner(settings, arbiter)
+    run = jobs.start(make_recipe(training__max_steps=100_000), "a")
+    while run.story().step < 1:
+        time.sleep(0.02)
+    while run.path.exists():  # the training may write into it meanwhile
+        shutil.rmtree(run.path, ignore_errors=True)
+    jobs.wait()
+    assert jobs.trouble is not None and jobs.trouble.hint
+    assert jobs.active is None and arbiter.holder is None

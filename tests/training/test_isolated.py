@@ -1,0 +1,117 @@
+"""Training in a process of its own: the same story, and every end of the process is told."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from studio.arbiter import Arbiter
+from studio.errors import RunError
+from studio.runs import Run, create_run, open_run
+from studio.settings import Settings
+from studio.training.control import Control
+from studio.training.isolated import train_isolated
+from studio.training.job import JobRunner
+from studio.training.loop import train
+from tests.training.conftest import MakeRecipe
+
+
+def _child() -> psutil.Process:
+    """The process that trains."""
+    while True:
+        found = [child for child in psutil.Process().children()
+                 if any("isolated_process" in part for part in child.cmdline())]
+        if found:
+            return found[0]
+        time.sleep(0.01)
+
+
+def _losses(run: Run) -> dict[int, float]:
+    return {point.step: point.loss for point in run.story().points}
+
+
+def test_a_run_paused_in_a_process_of_its_own_goes_on_here_to_the_very_same_losses(
+    settings: Settings, make_recipe: MakeRecipe
+) -> None:
+    recipe = make_recipe(training__max_steps=60, adapter__dropout=0.1)
+    whole = create_run(settings, recipe, "whole")
+    train(recipe, whole, lambda: False, settings=settings)
+    jobs = JobRunner(settings, Arbiter())
+    run = jobs.start(recipe, "a", isolated=True)
+    while run.story().step < 1:
+        assert jobs.active is run
+        time.sleep(0.01)
+    jobs.pause()
+    assert jobs.asked == "pause"
+    jobs.wait()
+    assert run.story().state == "paused" and not run.has_adapter and jobs.trouble is None
+    assert [event["what"] for event in run.events() if event["type"] == "asked"] == ["pause"]
+    assert not (run.path / "process.json").exists() and not (run.path / "asked.json").exists()
+    jobs.resume("a")
+    jobs.wait()
+    assert run.story().state == "done" and _losses(run) == _losses(whole)
+
+
+def test_a_process_that_the_system_kills_is_told_as_memory_that_ran_out(
+    settings: Settings, make_recipe: MakeRecipe
+) -> None:
+    if not hasattr(os, "fork"):
+        pytest.skip("this system ends no process for memory")
+    jobs = JobRunner(settings, Arbiter())
+    run = jobs.start(make_recipe(training__max_steps=100_000), "a", isolated=True)
+    child = _child()
+    while run.story().step < 1:
+        time.sleep(0.01)
+    child.kill()
+    jobs.wait()
+    story = run.story()
+    assert story.state == "failed" and story.error is not None
+    assert "memory runs out" in story.error[0] and "batch_size" in story.error[1]
+    assert jobs.trouble is None and jobs.active is None
+
+
+def test_a_process_that_breaks_off_is_told_with_its_last_words(
+    settings: Settings, make_recipe: MakeRecipe
+) -> None:
+    run = create_run(settings, make_recipe(), "a")
+    (run.path / "recipe.yaml").write_text("model: {source: 1", encoding="utf-8")
+    with pytest.raises(RunError, match="process broke off"):
+        train_isolated(run, Control(), settings=settings)
+    assert run.story().state == "failed" and not run.is_owned
+
+
+_STUDIO = """
+import sys, time
+from pathlib import Path
+from studio.arbiter import Arbiter
+from studio.settings import Settings
+from studio.training.job import JobRunner
+jobs = JobRunner(Settings(home=Path(sys.argv[1]), offline=True), Arbiter())
+jobs.resume("a", isolated=True)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_whose_studio_was_killed_stops_and_keeps_what_it_has(
+    settings: Settings, make_recipe: MakeRecipe
+) -> None:
+    run = create_run(settings, make_recipe(training__max_steps=1_000_000), "a")
+    studio = subprocess.Popen([sys.executable, "-c", _STUDIO, str(settings.home)],
+                              cwd=Path(__file__).parents[2])
+    try:
+        while run.story().step < 1:
+            assert studio.poll() is None
+            time.sleep(0.02)
+    finally:
+        studio.kill()
+        studio.wait()
+    while open_run(settings, "a").is_owned:
+        time.sleep(0.02)
+    assert run.story().state == "stopped" and run.has_adapter
