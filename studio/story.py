@@ -132,7 +132,7 @@ def tell(name: str, events: Iterable[dict[str, Any]], owner_alive: bool) -> Stor
         handler = getattr(fold, f"on_{event['type']}", None)
         if handler is not None:
             handler(event)
-            fold.after_state = event["type"] == "state"
+            fold.after_state = event["type"] == "state" and not event.get("settled")
     state = fold.state
     if state in ACTIVE_STATES and not owner_alive:
         state, fold.detail, fold.seconds_left = "interrupted", _interrupted(fold), None
@@ -196,7 +196,8 @@ class _Fold:
             self.asked = ""
         if repeated and self.after_state:
             self.tail.pop()  # the progress of one state is one line
-        if self.state != "failed":  # its error says more
+        # An error says more than "failed"; what took time inside a state leaves no line behind.
+        if self.state != "failed" and not event.get("settled"):
             self.tail.append(self.detail)
 
     def on_plan(self, event: dict[str, Any]) -> None:
@@ -259,6 +260,9 @@ class _Fold:
 
     def on_samples(self, event: dict[str, Any]) -> None:
         self.sample_rounds += 1
+        if event.get("count"):
+            self.tail.append(f"{event['count']} sample prompts answered after step "
+                             f"{event['step']}, in {event['seconds']:.1f} s.")
 
     def on_adapted(self, event: dict[str, Any]) -> None:
         self.adapted |= event["changes"]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from studio.errors import DataError, ModelError
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedTokenizerBase
 
 Message = dict[str, str]
@@ -60,32 +59,3 @@ def room_in_context(prompt_tokens: int, context_tokens: int | None, column: str)
             f"The conversation is {prompt_tokens} tokens long for {column}, but the model reads "
             f"at most {context_tokens}.", "Shorten it, or begin a new conversation.")
     return context_tokens - prompt_tokens
-
-
-def left_padded(rows: list[list[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and attention mask of shape (rows, longest), padded on the left."""
-    import torch
-
-    longest = max(len(row) for row in rows)
-    ids = torch.full((len(rows), longest), pad_id)
-    mask = torch.zeros_like(ids)
-    for number, row in enumerate(rows):
-        ids[number, longest - len(row):] = torch.tensor(row)
-        mask[number, longest - len(row):] = 1
-    return ids, mask
-
-
-def end_ids_of(tokenizer: PreTrainedTokenizerBase, generation_config: Any) -> frozenset[int]:
-    """Every id that ends an answer, by the model's generation config or by the tokenizer."""
-    from studio.data.templates import stop_token_ids
-
-    ends = generation_config.eos_token_id
-    named = ends if isinstance(ends, list) else [] if ends is None else [ends]
-    return frozenset([*named, *stop_token_ids(tokenizer)])
-
-
-def readable(tokenizer: PreTrainedTokenizerBase, token_ids: list[int]) -> str:
-    """The text so far, without special tokens and without the first bytes of half a character."""
-    text = tokenizer.decode(token_ids, skip_special_tokens=True,
-                            clean_up_tokenization_spaces=False)
-    return str(text).rstrip("\ufffd")

@@ -15,20 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.chat.exclusive import only_one
-from studio.chat.prompt import (
-    Message,
-    end_ids_of,
-    left_padded,
-    prompt_ids,
-    readable,
-    room_in_context,
-)
+from studio.chat.prompt import Message, prompt_ids, room_in_context
 from studio.chat.sampling import Sampling, logits_processors
-from studio.chat.streaming import TokenStream, rows_end
+from studio.chat.streaming import TokenStream
 from studio.chat.turn import Ending, Turn
 from studio.chat.weights import Weights
+from studio.data.templates import end_ids_of
 from studio.device import pick_device
 from studio.errors import ModelError, StudioError
+from studio.models.generation import left_padded, pad_id_of, readable, rows_end
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.recipe import Model
 from studio.settings import Settings
@@ -215,7 +210,7 @@ class ChatSession:
         import torch
         from transformers import GenerationConfig, StoppingCriteriaList
 
-        pad_id = self._pad_id()
+        pad_id = pad_id_of(self._base_tokenizer)
         ids, mask = left_padded([row.ids for row in rows], pad_id)
         # Set in full, or generate() would take the model's own values, such as its penalty.
         config = GenerationConfig(max_new_tokens=limit, do_sample=False, num_beams=1,
@@ -231,10 +226,3 @@ class ChatSession:
                 streamer=streamer,
                 **self._weights.rows([row.column.adapter_path for row in rows]),
             )
-
-    def _pad_id(self) -> int:
-        """Any id will do, since padding is masked."""
-        pad = self._base_tokenizer.pad_token_id
-        if pad is None:
-            pad = self._base_tokenizer.eos_token_id
-        return 0 if pad is None else int(pad)

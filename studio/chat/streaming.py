@@ -102,23 +102,3 @@ class _QueueStreamer:
 
     def end(self) -> None:
         """generate() is through; the finished future says so."""
-
-
-def rows_end(end_ids: list[frozenset[int]], should_stop: ShouldStop) -> Any:
-    """The stopping criterion of a batch whose row i ends at a token in `end_ids[i]`."""
-    import torch
-    from transformers import StoppingCriteria
-
-    class RowsEnd(StoppingCriteria):
-        """A row ends at one of its own end tokens; all end when somebody says stop."""
-
-        eos_token_id = None
-        """generate() looks for this attribute to fill ended rows with padding."""
-
-        def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-            stopped = should_stop()
-            last = input_ids[:, -1].tolist()
-            return torch.tensor([stopped or token in ends for token, ends
-                                 in zip(last, end_ids, strict=True)], device=input_ids.device)
-
-    return RowsEnd()

@@ -7,7 +7,7 @@ trainer does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,8 @@ class Prepared:
     skipped_count: int
     statistics: Statistics
     chat_template: str
+    whole: Whole = field(repr=False)
+    """The set itself, for those who ask for the text of held-out records."""
 
 
 def prepare(
@@ -85,7 +87,7 @@ def prepare(
     assert whole.encoder is not None
     return Prepared(
         train=train, eval=held_out, skipped=skipped, skipped_count=count,
-        statistics=statistics_of(whole), chat_template=whole.encoder.template,
+        statistics=statistics_of(whole), chat_template=whole.encoder.template, whole=whole,
     )
 
 

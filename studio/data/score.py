@@ -34,14 +34,14 @@ def score_json(answers: Sequence[str], expected: Sequence[str]) -> Score:
     """
     if len(answers) != len(expected):
         raise ValueError(f"{len(answers)} answers for {len(expected)} expected texts")
-    got = [_canonical(answer) for answer in answers]
-    wanted = [_canonical(text) for text in expected]
+    got = [canonical_json(answer, dict) for answer in answers]
+    wanted = [canonical_json(text, dict) for text in expected]
     exact = sum(a is not None and a == b for a, b in zip(got, wanted, strict=True))
     return Score(len(got), sum(answer is not None for answer in got), exact)
 
 
-def _canonical(text: str) -> str | None:
-    """The object with sorted keys, or None where the text is not one JSON object.
+def canonical_json(text: str, kinds: Any = (dict, list)) -> str | None:
+    """The value with sorted keys, or None where the text is not one JSON value of those kinds.
 
     Compared as text, because Python takes 1, 1.0 and true for equal.
     """
@@ -49,7 +49,7 @@ def _canonical(text: str) -> str | None:
         value = json.loads(text, parse_constant=_refuse, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict):
+    if not isinstance(value, kinds):
         return None
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.device import Device
 from studio.progress import Step
-from studio.recipe import Recipe
+from studio.recipe import Monitor, Recipe
 from studio.runs import Run
 from studio.settings import Settings
 
@@ -125,4 +125,18 @@ class Observers(Observer):
 
 def observers_for(recipe: Recipe) -> Observers:
     """Everyone whom the recipe asks to watch, in the order in which they are told."""
-    return Observers([])
+    return Observers(_answering(recipe.monitor))
+
+
+def _answering(monitor: Monitor) -> list[Observer]:
+    """Those who ask the model in training: what it forgets, how good its answers are, samples."""
+    from studio.training.forgetting import Forgetting
+    from studio.training.samples import Samples
+    from studio.training.scorers import scorer_for
+    from studio.training.scoring import Scoring
+
+    scorer = scorer_for(monitor)
+    found: list[Observer] = [Forgetting(monitor)] if monitor.forgetting else []
+    found += [Scoring(monitor, scorer)] if scorer is not None else []
+    found += [Samples(monitor)] if monitor.sample_prompts or monitor.sample_records else []
+    return found

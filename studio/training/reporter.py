@@ -50,7 +50,8 @@ class StateReporter:
     def settle(self) -> None:
         """What took time inside the present state is over: its progress is no longer shown."""
         if self._told_progress:
-            self.enter(self.state)
+            self._next_progress, self._told_progress = 0.0, False
+            self._run.append("state", state=self.state, settled=True)
 
 
 @dataclass

@@ -167,7 +167,7 @@ def test_special_tokens_that_a_person_types_stay_text(session: ChatSession) -> N
 
 
 def test_half_a_character_and_special_tokens_are_not_shown(session: ChatSession) -> None:
-    from studio.chat.prompt import readable
+    from studio.models.generation import readable
 
     tokenizer = session._base_tokenizer
     ids = tokenizer("Zoë 🍕", add_special_tokens=False)["input_ids"]

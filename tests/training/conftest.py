@@ -34,7 +34,8 @@ def orders(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make_recipe(tiny_model: Path, orders: Path) -> MakeRecipe:
-    """A recipe for the tiny model in 32-bit; dotted keys with __ for the dot."""
+    """A recipe for the tiny model in 32-bit that answers no samples; dotted keys with __ for the
+    dot."""
 
     def make(**values: Any) -> Recipe:
         return Recipe().with_values({
@@ -44,6 +45,8 @@ def make_recipe(tiny_model: Path, orders: Path) -> MakeRecipe:
             "training.batch_size": 4, "training.gradient_accumulation": 1,
             "training.learning_rate": 3e-2, "training.max_steps": 8,
             "training.warmup_ratio": 0.0, "training.save_steps": 0,
+            # Asking the model costs time; the tests of samples and forgetting switch them on.
+            "monitor.sample_records": 0, "monitor.forgetting": False,
             **{key.replace("__", "."): value for key, value in values.items()},
         })
 

@@ -6,7 +6,7 @@ program render what was trained.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from studio.data.samples import RowFault
 from studio.data.templates.named import NAMED, family_of, named_template, split_marks
@@ -78,6 +78,13 @@ def stop_token_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     ids = [tokenizer.eos_token_id, token_id(tokenizer, "<|im_end|>"),
            end_of_answer(tokenizer, template)]
     return list(dict.fromkeys(number for number in ids if number is not None))
+
+
+def end_ids_of(tokenizer: PreTrainedTokenizerBase, generation_config: Any) -> frozenset[int]:
+    """Every id that ends an answer, by the model's generation config or by the tokenizer."""
+    ends = generation_config.eos_token_id
+    named = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    return frozenset([*named, *stop_token_ids(tokenizer)])
 
 
 def end_of_answer(tokenizer: PreTrainedTokenizerBase, template: str) -> int | None:
