@@ -15,12 +15,14 @@ import typer
 from studio.cli import (
     bench,
     cleaning,
+    control,
     data,
     demo,
     dryrun,
     estimate,
     fitting,
     models,
+    queue,
     reports,
     serving,
     talk,
@@ -36,7 +38,9 @@ app = typer.Typer(
     help="Fine-tune a language model with LoRA or QLoRA on this PC.",
 )
 for verbs in (serving.verbs, reports.verbs, data.verbs, cleaning.verbs, estimate.verbs,
-              fitting.verbs, dryrun.verbs, training.verbs, talk.verbs, models.verbs, demo.verbs):
+              fitting.verbs, dryrun.verbs, training.verbs, control.verbs, queue.verbs,
+              talk.verbs,
+              models.verbs, demo.verbs):
     app.registered_commands += verbs.registered_commands
 app.add_typer(bench.bench, name="bench")
 

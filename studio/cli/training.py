@@ -1,4 +1,7 @@
-"""`train` and `resume`: the same background job as the page's, watched from a terminal."""
+"""`train` and `resume`: the same background job as the page's, watched from a terminal.
+
+With --queue nothing is trained: the run, or each run of a grid, waits for its turn.
+"""
 
 from __future__ import annotations
 
@@ -20,42 +23,79 @@ from studio.cli.common import (
     report,
 )
 from studio.cli.show import console
-from studio.errors import RunError
+from studio.errors import RecipeError, RunError
 from studio.progress import Progress, Step
+from studio.recipe import Recipe
+from studio.recipe.grid import grid, parse_grid
 from studio.runs import Run
 from studio.story import Story
 from studio.training.job import JobRunner
+from studio.training.queue import Queue
 
 verbs = typer.Typer()
 RunName = Annotated[str | None, typer.Option("--run", metavar="NAME", help="Name of the run.")]
+Isolated = Annotated[bool, typer.Option(
+    "--isolated", help="Train in a process of its own, which gives all of its memory back.")]
 LOOK_EVERY_SECONDS = 0.5
 
 
 @verbs.command()
-def train(recipe: RecipeFile, run: RunName = None, changes: Changes = None, home: Home = None,
-          offline: Offline = False, as_json: AsJson = False) -> None:
+def train(
+    recipe: RecipeFile, run: RunName = None, changes: Changes = None, isolated: Isolated = False,
+    queue: Annotated[bool, typer.Option("--queue", help="Do not train now: let it wait in the "
+                                        "queue.")] = False,
+    values: Annotated[list[str] | None, typer.Option(
+        "--grid", metavar="KEY=V,V", help="Queue one run for every combination of values, such as "
+        "--grid adapter.rank=8,16. Can be given several times.")] = None,
+    home: Home = None, offline: Offline = False, as_json: AsJson = False,
+) -> None:
     """Train a recipe. Ctrl+C stops it and keeps what it has."""
     settings = open_settings(home, offline)
 
     def work() -> dict[str, Any]:
+        found = read_recipe(recipe, changes)
+        if queue:
+            return {"queued": _queued(Queue(settings), found, run, values, isolated)}
+        if values:
+            raise RecipeError("--grid makes several runs, and only one can train at a time.",
+                              "Add --queue, and train them with: launch.py queue --run")
         jobs = JobRunner(settings, Arbiter())
-        return _follow(jobs, jobs.start(read_recipe(recipe, changes), run))
+        return _follow(jobs, jobs.start(found, run, isolated=isolated))
 
-    report(as_json, work, _show_result)
+    report(as_json, work, _show_queued if queue else show_result)
+
+
+def _queued(
+    waiting: Queue, recipe: Recipe, name: str | None, values: list[str] | None, isolated: bool
+) -> list[str]:
+    """The names of the runs that wait from now on."""
+    if not values:
+        return [waiting.add(recipe, name, isolated=isolated).name]
+    runs = grid(recipe, parse_grid(values))
+    named = [(f"{name}-{part}" if name else part, one) for part, one in runs]
+    return [made.name for made in waiting.add_all(named, isolated=isolated)]
+
+
+def _show_queued(result: dict[str, Any]) -> None:
+    for name in result["queued"]:
+        console.print(f"Waits in the queue: {name}")
+    console.print("Train what waits with: launch.py queue --run")
 
 
 @verbs.command()
-def resume(name: Annotated[str, typer.Argument(metavar="NAME", help="A stopped run.")],
-           home: Home = None, offline: Offline = False, as_json: AsJson = False) -> None:
-    """Go on with a run that was stopped or interrupted."""
+def resume(name: Annotated[str, typer.Argument(metavar="NAME", help="A paused or stopped "
+                                                         "run.")],
+           isolated: Isolated = False, home: Home = None, offline: Offline = False,
+           as_json: AsJson = False) -> None:
+    """Go on with a run that was paused, stopped or interrupted, or that failed."""
     settings = open_settings(home, offline)
 
     def work() -> dict[str, Any]:
         jobs = JobRunner(settings, Arbiter())
         since_seconds = time.time()
-        return _follow(jobs, jobs.resume(name), since_seconds)
+        return _follow(jobs, jobs.resume(name, isolated=isolated), since_seconds)
 
-    report(as_json, work, _show_result)
+    report(as_json, work, show_result)
 
 
 def follow(
@@ -63,7 +103,7 @@ def follow(
 ) -> dict[str, Any]:
     """Show a run's progress and its notes (those after `since_seconds`, Unix time) until it ends.
 
-    Raises RunError with its own words if it failed.
+    Raises RunError with its own words if it failed, or what its folder could not tell.
     """
     notes = _Notes(run, since_seconds)
     try:
@@ -75,6 +115,8 @@ def follow(
         progress(Step("Stopping, keeping what it has"))
         jobs.stop()
         jobs.wait()
+    if jobs.trouble is not None:
+        raise jobs.trouble
     return result_of(run)
 
 
@@ -126,12 +168,13 @@ def result_of(run: Run) -> dict[str, Any]:
     }
 
 
-def _show_result(result: dict[str, Any]) -> None:
+def show_result(result: dict[str, Any]) -> None:
+    """A finished run in words."""
     words = {"done": "finished", "stopped": "stopped, and kept what it had"}
     loss = "" if result["loss"] is None else f", loss {result['loss']:.4f}"
     console.print(f"Run {result['run']} {words.get(result['state'], result['state'])} at step "
                   f"{result['step']} of {result['total_steps']}{loss}.")
     if result["adapter"]:
         console.print(f"Adapter: {show.escape(result['adapter'])}", soft_wrap=True)
-    if result["state"] == "stopped":
+    if result["state"] in ("stopped", "paused"):
         console.print(f"Go on with: launch.py resume {result['run']}")

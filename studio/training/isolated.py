@@ -16,6 +16,7 @@ from studio.runs import Run
 from studio.settings import Settings
 from studio.story import FINAL_STATES
 from studio.training.control import Ask, Control, leave_request
+from studio.training.recovery import adapt_after_death
 from studio.training.reporter import StateReporter
 
 _MEMORY_RAN_OUT = (
@@ -27,8 +28,17 @@ _MEMORY_RAN_OUT = (
 def train_isolated(run: Run, control: Control, *, settings: Settings, resume: bool = False) -> str:
     """Train in a child and wait; gives the final state as `train` does.
 
-    Raises RunError after it is in the run's events.
+    A child that the system ended for its memory is followed by one that needs less, as long as
+    there is something left to change. Raises RunError after it is in the run's events.
     """
+    child = _train_in_child(run, control, settings, resume)
+    while child.was_killed and not control() and _needs_less_now(run):
+        child = _train_in_child(run, control, settings, resume=True)
+    return _ending(child, run)
+
+
+def _train_in_child(run: Run, control: Control, settings: Settings, resume: bool) -> Child:
+    """The child after its end."""
     request = run.path / "process.json"
     write_json_safely(request, {"home": str(settings.home), "offline": settings.offline,
                                 "resume": resume, "parent": os.getpid()})
@@ -37,9 +47,14 @@ def train_isolated(run: Run, control: Control, *, settings: Settings, resume: bo
         with Child(studio_module("studio.training.isolated_process", str(run.path)),
                    cwd=Path.cwd()) as child:
             _watch(child, run, control)
-        return _ending(child, run)
+        return child
     finally:
         request.unlink(missing_ok=True)
+
+
+def _needs_less_now(run: Run) -> bool:
+    with run.owned():
+        return adapt_after_death(run)
 
 
 def _watch(child: Child, run: Run, control: Control) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
 from studio.errors import BusyError, RunError
-from studio.files import write_json_safely
+from studio.files import safe_name, write_json_safely
 from studio.ownership import OwnerLock
 from studio.recipe import Recipe
 from studio.runs import Run, create_run, open_run
@@ -72,6 +72,17 @@ class Queue:
         with self._changed() as kept:
             kept.entries.append(Entry(run.name, isolated))
         return run
+
+    def add_all(
+        self, recipes: Sequence[tuple[str, Recipe]], *, isolated: bool = False
+    ) -> list[Run]:
+        """Make a run of each (name, recipe); none of them if a name is taken. Raises RunError."""
+        taken = [name for name, _ in recipes if (self._settings.runs / safe_name(name)).exists()]
+        if taken:
+            raise RunError(
+                f"There is already a run named {taken[0]}.",
+                "Give these runs a name of their own: it is put before each of their names.")
+        return [self.add(recipe, name, isolated=isolated) for name, recipe in recipes]
 
     def add_again(self, name: str, *, isolated: bool = False) -> Run:
         """Let a run that exists go on when it is its turn.

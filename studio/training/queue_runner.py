@@ -43,6 +43,11 @@ class QueueRunner:
         """True while further runs will be begun."""
         return not self._holding.is_set()
 
+    @property
+    def is_working(self) -> bool:
+        """True until the run at work has ended and no other will be begun."""
+        return self._thread is not None and self._thread.is_alive()
+
     def run(self) -> None:
         """Begin the runs that wait, in order, until none is left.
 
@@ -50,7 +55,7 @@ class QueueRunner:
         """
         with self._lock:
             self._holding.clear()
-            if self._thread is not None and self._thread.is_alive():
+            if self.is_working:
                 return
             if not self.queue.worker.take():
                 self._holding.set()

@@ -58,22 +58,43 @@ def test_a_run_paused_in_a_process_of_its_own_goes_on_here_to_the_very_same_loss
     assert run.story().state == "done" and _losses(run) == _losses(whole)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system ends no process for memory")
 def test_a_process_that_the_system_kills_is_told_as_memory_that_ran_out(
     settings: Settings, make_recipe: MakeRecipe
 ) -> None:
-    if not hasattr(os, "fork"):
-        pytest.skip("this system ends no process for memory")
     jobs = JobRunner(settings, Arbiter())
-    run = jobs.start(make_recipe(training__max_steps=100_000), "a", isolated=True)
-    child = _child()
-    while run.story().step < 1:
-        time.sleep(0.01)
-    child.kill()
+    run = jobs.start(make_recipe(training__out_of_memory="stop"), "a", isolated=True)
+    _child().kill()
     jobs.wait()
     story = run.story()
     assert story.state == "failed" and story.error is not None
     assert "memory runs out" in story.error[0] and "batch_size" in story.error[1]
     assert jobs.trouble is None and jobs.active is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system ends no process for memory")
+def test_a_process_that_the_system_kills_is_followed_by_one_that_needs_less(
+    settings: Settings, make_recipe: MakeRecipe
+) -> None:
+    jobs = JobRunner(settings, Arbiter())
+    run = jobs.start(make_recipe(training__max_steps=100_000, training__save_steps=2), "a",
+                     isolated=True)
+    while not run.checkpoints():
+        time.sleep(0.01)
+    _child().kill()
+    while not run.story().adapted:
+        assert jobs.active is run
+        time.sleep(0.01)
+    reached = run.story().step
+    while run.story().step <= reached:
+        assert jobs.active is run
+        time.sleep(0.01)
+    jobs.stop()
+    jobs.wait()
+    story = run.story()
+    assert story.state == "stopped" and run.has_adapter
+    assert story.adapted == {"training.batch_size": 2, "training.gradient_accumulation": 2}
 
 
 def test_a_process_that_breaks_off_is_told_with_its_last_words(
