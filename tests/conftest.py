@@ -59,3 +59,11 @@ def starter_model(starter_home: Path) -> Path:
     from studio.models.starter import STARTER_NAME
 
     return Settings(home=starter_home).models / STARTER_NAME
+
+
+@pytest.fixture(scope="session")
+def python_with_extras() -> Path:
+    """An interpreter that has the optional packages; made on first use, kept between runs."""
+    from tests.extras import extras_python
+
+    return extras_python(KEPT_BETWEEN_RUNS / "extras")

@@ -12,12 +12,12 @@ ROOT = Path(__file__).parent.parent
 STUDIO = ROOT / "studio"
 FLOORS = (
     {"errors", "settings", "progress", "files", "arbiter", "child", "device", "recipe", "presets",
-     "runs", "ownership", "json_lines", "main_memory",
+     "runs", "ownership", "extras", "json_lines", "main_memory",
      "story", "about", "comparison", "bootstrap"},
     {"models", "adapters", "hardware", "data"},
     {"training"},
     {"chat"},
-    {"export"},
+    {"export", "evaluation"},
     {"serve"},
     {"demo", "bench"},
     {"ui", "cli", "__main__"},

@@ -7,7 +7,6 @@ Keeps no secret: the login of a tracker is its own business and is never written
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import uuid
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from studio.errors import RunError
+from studio.extras import install_command, is_installed
 from studio.files import write_json_safely
 from studio.hardware.telemetry import read_telemetry
 from studio.recipe import Recipe
@@ -48,14 +48,14 @@ def trackers_of(recipe: Recipe) -> list[Tracker]:
 def require_trackers(recipe: Recipe, settings: Settings) -> None:
     """Raises RunError where a tracker is not installed or nobody is logged in. Loads no model."""
     wanted = trackers_of(recipe)
-    missing = [one for one in wanted if importlib.util.find_spec(one.module) is None]
+    missing = [one for one in wanted if not is_installed(one.module)]
     if missing:
         names = " and ".join(one.name for one in missing)
-        packages = " ".join(one.package for one in missing)
+        command = install_command(one.package for one in missing)
         raise RunError(
             f"{names} {'is' if len(missing) == 1 else 'are'} switched on in the recipe, but the "
             f"package is not installed.",
-            f"Install it with: pip install {packages}, or switch it off in the recipe (monitor).")
+            f"Install it with: {command}, or switch it off in the recipe (monitor).")
     for fault in filter(None, (one.fault(settings) for one in wanted)):
         raise fault
 
