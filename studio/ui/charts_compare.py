@@ -107,7 +107,7 @@ def _traces(curve: Curve, view: View, divisor: float, limit: int) -> list[dict[s
     # The uid keeps a curve that was hidden in the legend hidden, whatever else is chosen.
     common: dict[str, Any] = {"x": x, "name": label, "legendgroup": curve.name, "uid": curve.name,
               "hovertemplate": f"%{{y:.5~g}}<extra>{label}</extra>",
-              "mode": "lines" if len(kept) > 60 else "lines+markers", "marker": {"size": 5}}
+              "mode": "lines" if len(kept) > 30 else "lines+markers", "marker": {"size": 5}}
     if not view.smoothing:
         return [{**common, "y": [raw[index] for index in kept], "line": {**line, "width": 2}}]
     smooth = smoothed(raw, view.smoothing)
@@ -127,6 +127,7 @@ def _escaped(text: str) -> str:
 def _layout(view: View, unit: str) -> dict[str, Any]:
     metric = metric_named(view.metric)
     axis = {"gridcolor": GRID, "zeroline": False, "automargin": True}
+    log = {"type": "log", "dtick": "D2", "tickformat": "~g"}
     title = f"{metric.label}, {metric.unit}" if metric.unit else metric.label
     return {
         "template": None, "height": HEIGHT_PIXELS, "paper_bgcolor": "rgba(0,0,0,0)",
@@ -141,5 +142,5 @@ def _layout(view: View, unit: str) -> dict[str, Any]:
         "uirevision": f"{view.metric} {unit} {view.is_log}",
         "xaxis": {**axis, "title": {"text": unit, "standoff": 6}, "spikethickness": 1,
                   "spikecolor": TEXT, "spikedash": "dot", "rangemode": "tozero"},
-        "yaxis": {**axis, "type": "log"} if view.is_log else axis,
+        "yaxis": {**axis, **log} if view.is_log else axis,
     }

@@ -15,7 +15,6 @@ from studio.ui.panels import train, train_run, train_view
 from studio.ui.panels.train_summary import summary_view
 from studio.ui.reading import Reading
 from studio.ui.shared import Shared
-from studio.ui.shelf import RunRow
 from studio.ui.studio import Studio
 from tests.ui.work import short_recipe, story
 
@@ -35,7 +34,6 @@ def sent(page: list) -> dict:
 
 def test_an_empty_studio_says_what_to_do():
     assert "Press Start" in train_view.status_view(None)
-    assert "No runs yet" in train_view.runs_view([])
 
 
 def test_the_status_shows_state_step_epoch_speed_and_time_left():
@@ -53,16 +51,6 @@ def test_names_and_errors_from_files_are_escaped():
     assert "&lt;img&gt;" in page
     log = train_view.log_view(story(1, log_tail=("<script>alert()</script>",)))
     assert "<script>" not in log
-    row = RunRow('"><script>', "done")
-    assert "<script>" not in train_view.runs_view([row])
-
-
-def test_the_list_marks_the_run_that_is_shown():
-    rows = [RunRow("b", "training", 3, 9, 1.25, 0.0), RunRow("a", "interrupted", 1, 9)]
-    page = train_view.runs_view(rows, "a")
-    assert 'aria-current="true" data-run="a"' in page
-    assert page.count("aria-current") == 1
-    assert "1.2500" in page and "Interrupted" in page and "3 of 9" in page
 
 
 def test_the_summary_names_what_will_run():

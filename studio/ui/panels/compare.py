@@ -27,6 +27,7 @@ from studio.ui.panels.compare_view import (
     nothing_chosen,
     points_csv,
     run_label,
+    short_labels,
     summary_view,
 )
 from studio.ui.shared import DIRECT, PRIVATE, QUIET, Shared
@@ -41,7 +42,7 @@ KEEP_SCRIPT = "(kept) => { try { localStorage.setItem('studio-compare', kept); }
 RESTORE_SCRIPT = """() => {
     try { return localStorage.getItem('studio-compare') || ''; } catch (error) { return ''; }
 }"""
-DOWNLOAD_SCRIPT = "() => setTimeout(() => document.querySelector('#compare-file a').click(), 50)"
+DOWNLOAD_SCRIPT = "() => setTimeout(() => document.querySelector('#compare-file').click(), 50)"
 """Run in the browser: what is chosen is kept there; a file that was made is saved at once."""
 
 Seen = dict[str, Any]
@@ -55,14 +56,10 @@ class Chosen:
     runs: tuple[Run, ...]
     places: dict[str, int]
     choices: tuple[tuple[str, str], ...]
+    labels: dict[str, str]
+    """What each run is called, in the order in which they were chosen."""
     gone: tuple[str, ...] = ()
     """Names that were asked for and are no runs."""
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """What each run is called, in the order in which they were chosen."""
-        label = {name: text for text, name in self.choices}
-        return {run.name: label[run.name] for run in self.runs}
 
 
 def build(studio: Studio, shared: Shared) -> None:
@@ -88,7 +85,7 @@ def build(studio: Studio, shared: Shared) -> None:
     _wire(studio, shared, controls, parts)
     view = {key: controls[key] for key in ("metric", "by")}
     save.click(guarded(partial(save_points, studio)), inputs_kwargs={
-        "names": controls["runs"], "kept": kept, **view}, outputs=file, **PRIVATE,
+        "names": controls["runs"], **view}, outputs=file, **PRIVATE,
     ).success(None, None, None, js=DOWNLOAD_SCRIPT, api_visibility="private")
 
 
@@ -99,13 +96,13 @@ def _build_controls() -> tuple[dict[str, Any], gr.Textbox]:
     with gr.Row():
         metric = gr.Dropdown([(one.label, name) for name, one in METRICS.items()], value="loss",
                              label="Curve", scale=3, min_width=200, elem_id="compare-metric")
-        by = gr.Radio(ALONG, value="step", label="Along", scale=3, min_width=230,
+        by = gr.Radio(ALONG, value="step", label="Along", scale=2, min_width=280,
                       elem_id="compare-by")
     with gr.Row():
         smoothing = gr.Slider(0, 0.99, 0.0, step=0.01, label="Smoothing", buttons=[], scale=3,
                               min_width=200, elem_id="compare-smoothing")
         is_log = gr.Checkbox(label="Logarithmic", scale=1, min_width=130, elem_id="compare-log")
-    # The chosen runs and the places of their colours, as JSON; also in the browser.
+    # The chosen runs and the places of their colours as JSON, on its way to and from the browser.
     kept = gr.Textbox("", visible=False)
     return {"runs": runs, "metric": metric, "by": by, "smoothing": smoothing,
             "is_log": is_log}, kept
@@ -119,17 +116,21 @@ def _wire(
     named = {**controls, "kept": parts["kept"], "seen": seen}
 
     def refresh(runs: list[str] | None, kept: str, seen: Seen, **view: Any) -> Any:
-        if not runs and not seen:
-            return gr.skip()  # what the browser kept is still to come
-        return page(studio, choose(studio, runs or [], kept), View(**view), seen)
+        if not kept:
+            return gr.skip()  # what the browser remembers is still on its way
+        places = read_kept(seen.get("kept", kept))
+        return page(studio, choose(studio, runs or [], places), View(**view), seen)
 
     def restore(kept: str) -> list[Any]:
-        return page(studio, choose(studio, list(read_kept(kept)), kept), View(), {})
+        places = read_kept(kept)
+        return page(studio, choose(studio, list(places), places), View(), {})
 
     shared.ticks.add(refresh, outputs=shown, named=named)
     shared.demo.load(restore, inputs_kwargs={"kept": parts["kept"]}, outputs=shown,
                      js=RESTORE_SCRIPT, **QUIET)
-    moved = [control.change for control in controls.values()]
+    # Only the list of runs is also moved by program; a control that appears is no wish.
+    moved = [control.change if name == "runs" else control.input
+             for name, control in controls.items()]
     gr.on(moved, refresh, inputs_kwargs=named, outputs=shown, trigger_mode="always_last", **DIRECT)
     parts["kept"].change(None, parts["kept"], None, js=KEEP_SCRIPT, api_visibility="private")
 
@@ -146,14 +147,16 @@ def read_kept(kept: str) -> dict[str, int]:
             if isinstance(place, int) and 0 <= place < 10_000}
 
 
-def choose(studio: Studio, names: list[str], kept: str = "") -> Chosen:
-    """The runs of these names that still exist; a run keeps the colour that `kept` says."""
+def choose(studio: Studio, names: list[str], before: dict[str, int] | None = None) -> Chosen:
+    """The runs of these names that still exist; one that was chosen before keeps its place."""
     by_name = {run.name: run for run in studio.shelf.runs()}
     found = [name for name in dict.fromkeys(names) if name in by_name]
-    choices = tuple((run_label(run.name, run.about.title), run.name)
-                    for run in by_name.values())
-    return Chosen(tuple(by_name[name] for name in found), places(found, read_kept(kept)), choices,
-                  tuple(name for name in names if name not in by_name))
+    titles = {name: run.about.title for name, run in by_name.items()}
+    return Chosen(
+        tuple(by_name[name] for name in found), places(found, before or {}),
+        tuple((run_label(name, title), name) for name, title in titles.items()),
+        short_labels({name: titles[name] for name in found}),
+        tuple(name for name in names if name not in by_name))
 
 
 Part = tuple[Any, Callable[[], Any]]
@@ -174,7 +177,7 @@ def _parts(studio: Studio, chosen: Chosen, view: View) -> dict[str, Part]:
     names = [run.name for run in chosen.runs]
     stamps = [(run.name, studio.curves.stamp(run, with_samples=True)) for run in chosen.runs]
     named = (chosen.labels, chosen.places)
-    kept = json.dumps(chosen.places) if names else ""
+    kept = json.dumps(chosen.places)
     return {
         "runs": ((chosen.choices, chosen.gone), lambda: gr.Dropdown(
             choices=list(chosen.choices), value=names)),
@@ -213,14 +216,12 @@ def _recipe(run: Run) -> Recipe | None:
         return None
 
 
-def save_points(
-    studio: Studio, names: list[str] | None, kept: str, metric: str, by: Any
-) -> str:
+def save_points(studio: Studio, names: list[str] | None, metric: str, by: Any) -> str:
     """Write the points of the chosen runs to a CSV file that the page may hand out.
 
     Raises RunError where none of them has a point.
     """
-    chosen = choose(studio, names or [], kept)
+    chosen = choose(studio, names or [])
     curves = curves_of(studio, chosen, metric, by)
     if not any(curve.x for curve in curves):
         raise RunError("These runs have no points of this curve.",

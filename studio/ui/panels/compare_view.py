@@ -7,6 +7,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -26,8 +27,15 @@ def nothing_chosen() -> str:
 
 
 def run_label(name: str, title: str) -> str:
-    """A run as lists and legends show it: the person's title, and the name to tell it apart."""
+    """A run as lists show it: the person's title, and the name to tell it apart."""
     return f"{title} ({name})" if title else name
+
+
+def short_labels(titles: Mapping[str, str]) -> dict[str, str]:
+    """Runs as legends and tables show them: the title alone where no other run has the same."""
+    given = Counter(titles.values())
+    return {name: title if title and given[title] == 1 else run_label(name, title)
+            for name, title in titles.items()}
 
 
 def swatch(place: int) -> str:
@@ -46,8 +54,8 @@ def summary_view(rows: Sequence[Summary], labels: Mapping[str, str],
     columns = _columns(rows)
     head = "".join(f"<th{_side(title)}>{escape(title)}</th>" for title, _ in columns)
     body = "".join(
-        f'<tr data-run="{escape(row.name)}"><th scope="row">{swatch(places[row.name])}'
-        f"{escape(labels[row.name])}</th>"
+        f'<tr data-run="{escape(row.name)}"><th scope="row" title="{escape(row.name)}">'
+        f"{swatch(places[row.name])}{escape(labels[row.name])}</th>"
         + "".join(f"<td{_side(title)}>{cell(row, lowest)}</td>" for title, cell in columns)
         + "</tr>" for row in rows)
     return _table(f"<tr><th>Run</th>{head}</tr>", body)
@@ -57,8 +65,9 @@ def _columns(rows: Sequence[Summary]):  # type: ignore[no-untyped-def]
     """(title, cell) pairs; what no run has is left out."""
     columns = [("State", lambda row, _: escape(state_word(row.state))),
                ("Steps", lambda row, _: _steps(row)),
-               ("Loss, first → last", lambda row, _: (
-                   f"{_loss(row.first_loss)} → {_loss(row.last_loss)}"))]
+               ("Last loss", lambda row, _: (
+                   f'{_loss(row.last_loss)}<span class="quiet below">from '
+                   f"{_loss(row.first_loss)}</span>" if row.last_loss is not None else "–"))]
     if any(row.best for row in rows):
         columns.append(("Best held-out loss", _best))
     if any(row.score is not None for row in rows):
@@ -89,9 +98,10 @@ def _loss(loss: float | None) -> str:
 def _best(row: Summary, lowest: float) -> str:
     if row.best is None:
         return "–"
-    words = f'{row.best[1]:.4f} <span class="quiet">at step {row.best[0]:,}</span>'
-    return f'<strong title="The lowest of these runs">{words}</strong>' \
-        if row.best[1] == lowest else words
+    loss = f"{row.best[1]:.4f}"
+    if row.best[1] == lowest:
+        loss = f'<strong title="The lowest of these runs">{loss}</strong>'
+    return f'{loss}<span class="quiet below">at step {row.best[0]:,}</span>'
 
 
 def _bytes(count: int | None) -> str:
@@ -109,7 +119,7 @@ def differences_view(rows: Sequence[Difference], labels: Mapping[str, str],
         return told + '<p class="quiet">Choose a second run to see in what they differ.</p>'
     if not rows:
         return told + '<p class="quiet">These runs have the same settings.</p>'
-    head = "".join(f"<th>{swatch(places[name])}{escape(label)}</th>"
+    head = "".join(f'<th title="{escape(name)}">{swatch(places[name])}{escape(label)}</th>'
                    for name, label in labels.items())
     body = "".join(
         f'<tr data-key="{escape(row.key)}"><th scope="row" title="{escape(row.key)}">'

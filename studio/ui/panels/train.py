@@ -17,6 +17,7 @@ from studio.ui.panels import (
     compare,
     grid_box,
     queue_panel,
+    run_about,
     runs_table,
     train_controls,
     train_run,
@@ -41,6 +42,7 @@ def build(studio: Studio, shared: Shared) -> None:
             with gr.Tabs(selected="run", elem_id="train-parts") as parts:
                 with gr.Tab("Run", id="run", elem_id="train-part-run"):
                     run = train_run.build(studio, shared, chosen, controls.isolated)
+                    run_about.build(studio, shared, chosen)
                     # Panels that follow `chosen` come here.
                 with gr.Tab("Queue", id="queue", elem_id="train-part-queue"):
                     queue = queue_panel.build(studio, shared)

@@ -22,6 +22,7 @@ from studio.ui.panels import run_controls, train_view
 from studio.ui.shared import QUIET, Shared
 
 if TYPE_CHECKING:
+    from studio.about import About
     from studio.hardware.telemetry import Sample
     from studio.story import Story
     from studio.ui.studio import Studio
@@ -53,6 +54,7 @@ class Snapshot:
     waits: bool = False
     trouble: tuple[str, str] | None = None
     cancelling: str = ""
+    about: About | None = None
 
     @property
     def can_ask(self) -> tuple[str, ...]:
@@ -157,6 +159,7 @@ def look(studio: Studio, chosen: str, cancelling: str = "") -> Snapshot:
         studio.recordings.of(run), active.name if active else "",
         run is not None and run.name in waiting,
         (trouble.message, trouble.hint) if trouble else None, cancelling,
+        run.about if run else None,
     )
 
 
@@ -186,7 +189,7 @@ def view(now: Snapshot) -> dict[str, Part]:
         **run_controls.view(now),
         "trouble": (now.trouble, lambda: gr.HTML(
             markup.note(*(now.trouble or ("", "")), "problem"), visible=bool(now.trouble))),
-        "status": (told, lambda: train_view.status_view(story)),
+        "status": ((told, now.about), lambda: train_view.status_view(story, now.about)),
         "plot": (told, lambda: figure_value(
             charts.training_figure(story) if story and story.points else None)),
         "telemetry": (telemetry, lambda: telemetry),

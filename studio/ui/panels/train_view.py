@@ -14,6 +14,7 @@ from studio.recipe import form_fields
 from studio.ui.markup import bar, empty, note, readable_seconds, tiles
 
 if TYPE_CHECKING:
+    from studio.about import About
     from studio.hardware.telemetry import Sample
     from studio.story import Story
 
@@ -37,8 +38,8 @@ def state_word(state: str) -> str:
     return STATE_WORDS.get(state, state.capitalize())
 
 
-def status_view(story: Story | None) -> str:
-    """Name, state, progress bar, and the numbers of a run."""
+def status_view(story: Story | None, about: About | None = None) -> str:
+    """Name, state, progress bar, and the numbers of a run; what the person wrote about it."""
     if story is None:
         return empty("Nothing has been trained yet",
                      "Press Start. The curve, the speed, and the time left appear here.")
@@ -47,11 +48,19 @@ def status_view(story: Story | None) -> str:
     head = (
         f'<div class="run-head" data-run="{escape(story.name)}" data-state="{escape(story.state)}">'
         f'<span class="pill pill-{escape(story.state)}">{escape(word)}</span>'
-        f'<span class="run-name">{escape(story.name)}</span>'
+        f"{_name(story.name, about.title if about else '')}"
         f'<span class="quiet">{escape(detail)}</span></div>'
     )
+    if about and about.note:
+        head += f'<p class="run-note">{escape(about.note)}</p>'
     return (f'<div class="run-status">{head}{_progress(story)}{_numbers(story)}{_adapted(story)}'
             f"{_error(story)}</div>")
+
+
+def _name(name: str, title: str) -> str:
+    """The title where there is one, with the folder's name behind it."""
+    folder = f'<span class="quiet">{escape(name)}</span>' if title else ""
+    return f'<span class="run-name">{escape(title or name)}</span>{folder}'
 
 
 def _asked(story: Story) -> str:
