@@ -114,6 +114,8 @@ class Queue:
     def take(self) -> Entry | None:
         """The first entry, which counts as working until `ended`; None when nothing waits."""
         with self._changed() as kept:
+            # Still there only where the process of a studio that is gone has not ended yet.
+            _return_working(kept)
             kept.working = kept.entries.pop(0) if kept.entries else None
             return kept.working
 
@@ -166,18 +168,23 @@ class Queue:
             ) from None
 
     def _is_settled(self, kept: _Kept) -> bool:
-        lost = kept.working is not None and not self.worker.is_alive()
-        return not lost and all(self._why_not(entry) is None for entry in kept.entries)
+        return not self._is_lost(kept.working) and all(
+            self._why_not(entry) is None for entry in kept.entries)
 
     def _settle(self, kept: _Kept) -> None:
         """Leave out what can no longer wait, and bring back what an ended program had begun."""
-        if kept.working is not None and not self.worker.is_alive():
+        if self._is_lost(kept.working):
             _return_working(kept)
         for entry in list(kept.entries):
             why = self._why_not(entry)
             if why is not None:
                 kept.entries.remove(entry)
                 self.notes.append(f"{entry.name} is no longer in the queue: {why}.")
+
+    def _is_lost(self, working: Entry | None) -> bool:
+        """Whether nobody works on it any more, neither a queue's worker nor its process."""
+        return (working is not None and not self.worker.is_alive()
+                and not Run(self._settings.runs / working.name).is_owned)
 
     def _why_not(self, entry: Entry) -> str | None:
         """Why an entry can no longer wait, or None."""

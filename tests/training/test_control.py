@@ -85,17 +85,20 @@ def test_at_work_each_wish_is_obeyed_within_one_micro_batch_and_keeps_what_it_sa
     assert _of(run, "eval") == []
 
 
-def test_a_run_paused_between_two_micro_batches_goes_on_to_the_losses_of_an_uninterrupted_one(
-    settings: Settings, make_recipe: MakeRecipe
+@pytest.mark.parametrize("place", AT_WORK)
+def test_a_paused_run_goes_on_to_the_very_losses_and_evaluations_of_an_uninterrupted_one(
+    settings: Settings, make_recipe: MakeRecipe, place: str
 ) -> None:
     recipe = make_recipe(training__max_steps=4, training__batch_size=2, adapter__dropout=0.2,
-                         training__gradient_accumulation=3)
+                         training__gradient_accumulation=3, training__eval_steps=2,
+                         data__eval_fraction=0.2)
     whole = create_run(settings, recipe, "whole")
     train(recipe, whole, lambda: False, settings=settings)
-    run = _train_and_ask(settings, recipe, "pause", AT_WORK["training"])
-    assert run.story().state == "paused" and run.story().step == 1
+    run = _train_and_ask(settings, recipe, "pause", AT_WORK[place])
+    assert run.story().state == "paused" and run.story().step == (1 if place == "training" else 2)
     assert train(recipe, run, Control(), settings=settings, resume=True) == "done"
-    assert _losses(run) == _losses(whole)
+    assert _losses(run) == _losses(whole) and run.story().evals == whole.story().evals
+    assert [step for step, _ in run.story().evals] == [2, 4]
 
 
 def test_a_save_that_has_begun_is_finished_and_a_cancel_comes_after_it(

@@ -91,6 +91,8 @@ def test_what_was_begun_by_a_program_that_is_gone_waits_again_first(
     assert queue.take() == Entry("a")
     assert _names(queue) == ["b"] and Queue(settings).working == "a"
     queue.worker.release()  # as the system does when the program dies
+    with open_run(settings, "a").owned():  # its own process lives on and saves
+        assert _names(Queue(settings)) == ["b"]
     assert _names(Queue(settings)) == ["a", "b"] and queue.working == ""
 
 
