@@ -83,6 +83,8 @@ class TrainReporter:
     live: Live | None = None
     observers: Observers = field(default_factory=Observers)
     """Told only where `live` is given; a dry run has none."""
+    evaluate: Callable[[], Any] = dict
+    """The trainer's; it is called for the evaluation that a pause or stop broke off."""
     _before: Before = field(default_factory=Before)
     _started: float = 0.0
     _step_started: float | None = None
@@ -102,6 +104,13 @@ class TrainReporter:
         if self.live is not None:
             self.live.step, self.live.total_steps = start, state.max_steps
             self.observers.begin(self.live)
+        if self._owes_evaluation(args, start):
+            self.evaluate()
+
+    def _owes_evaluation(self, args: Any, start: int) -> bool:
+        """Whether the step that is resumed from should have been evaluated and was not."""
+        is_due = start > 0 and args.eval_strategy == "steps" and start % args.eval_steps == 0
+        return is_due and start not in dict(self.run.story().evals)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._step_started = time.monotonic()

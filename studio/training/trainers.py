@@ -36,6 +36,7 @@ def make_trainer(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter
     )
     trainer.remove_callback(PrinterCallback)
     trainer.reporter, trainer.recipe = reporter, recipe
+    reporter.evaluate = trainer.evaluate
     trainer.guard = StepGuard(scales=setup.precision.autocast == "float16")
     if recipe.adapter.method != "none":
         _adapter_in_float32(setup.model)
