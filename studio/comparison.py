@@ -6,6 +6,8 @@ Pure: works on stories, recipes, and recorded samples handed in. Reads no file a
 from __future__ import annotations
 
 import bisect
+import csv
+import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ By = Literal["step", "token", "time"]
 """What a curve runs along: optimizer steps, tokens trained on, or seconds of training."""
 
 MISSING = "–"
+_BY_COLUMN = {"step": "step", "token": "tokens", "time": "seconds"}
 
 
 class Sampled(Protocol):
@@ -254,3 +257,17 @@ def summary(story: Story, samples: Sequence[Sampled] = ()) -> Summary:
             default=None),
         max((sample.rss_bytes for sample in samples), default=None),
     )
+
+
+def points_csv(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], titles: Mapping[str, str],
+    metric: str, by: By,
+) -> str:
+    """Every point of every curve, one a line, unsmoothed; a loss that was no number is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["run", "title", _BY_COLUMN[by], metric_named(metric).name])
+    for name, (xs, ys) in curves.items():
+        for x, y in zip(xs, ys, strict=True):
+            writer.writerow([name, titles[name], f"{x:.12g}", repr(y) if math.isfinite(y) else ""])
+    return text.getvalue()

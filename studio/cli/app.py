@@ -15,11 +15,13 @@ import typer
 from studio.cli import (
     bench,
     cleaning,
+    compare,
     control,
     data,
     demo,
     dryrun,
     estimate,
+    evaluate,
     fitting,
     models,
     queue,
@@ -39,7 +41,7 @@ app = typer.Typer(
 )
 for verbs in (serving.verbs, reports.verbs, data.verbs, cleaning.verbs, estimate.verbs,
               fitting.verbs, dryrun.verbs, training.verbs, control.verbs, queue.verbs,
-              talk.verbs,
+              compare.verbs, evaluate.verbs, talk.verbs,
               models.verbs, demo.verbs):
     app.registered_commands += verbs.registered_commands
 app.add_typer(bench.bench, name="bench")

@@ -113,14 +113,19 @@ def runs(home: Home = None, as_json: AsJson = False) -> None:
 def _run_line(run: Any) -> dict[str, Any]:
     story = run.story()
     loss = story.points[-1].loss if story.points else None
-    return {"name": run.name, "state": story.state, "step": story.step,
-            "total_steps": story.total_steps, "loss": loss, "folder": str(run.path)}
+    return {"name": run.name, "title": run.about.title, "state": story.state,
+            "step": story.step, "total_steps": story.total_steps, "loss": loss,
+            "best_eval_loss": story.best[1] if story.best else None, "folder": str(run.path)}
 
 
 def _show_runs(found: dict[str, Any]) -> None:
     if not found["runs"]:
         console.print("No runs yet. Start one: launch.py train starter")
         return
-    show.table("Runs", ("Name", "State", "Step", "Loss"), [
-        (r["name"], r["state"], f"{r['step']} of {r['total_steps']}",
-         "" if r["loss"] is None else f"{r['loss']:.4f}") for r in found["runs"]])
+    show.table("Runs", ("Name", "Title", "State", "Step", "Loss", "Best held-out"), [
+        (r["name"], r["title"], r["state"], f"{r['step']} of {r['total_steps']}",
+         _loss(r["loss"]), _loss(r["best_eval_loss"])) for r in found["runs"]])
+
+
+def _loss(loss: float | None) -> str:
+    return "" if loss is None else f"{loss:.4f}"

@@ -24,11 +24,12 @@ BASE_NAME = "base"
 
 @dataclass(frozen=True)
 class Trained:
-    """A run whose weights are saved. `recipe` is the one it ran with."""
+    """A run whose weights are saved. `recipe` is the one it ran with, `title` the person's own."""
 
     name: str
     path: Path
     recipe: Recipe
+    title: str = ""
 
     @property
     def is_whole_model(self) -> bool:
@@ -50,7 +51,8 @@ def trained_runs(runs: list[Run]) -> list[Trained]:
     for run in runs:
         if run.has_adapter:
             try:
-                found.append(Trained(run.name, run.adapter_path, run.recipe))
+                found.append(Trained(run.name, run.adapter_path, run.recipe,
+                                     run.about.title))
             except RecipeError:
                 continue
     return found
@@ -60,7 +62,7 @@ def choices(trained: list[Trained], form_source: str, base: str) -> Choices:
     """What can be chosen while `base` is the chosen base source and the form names another."""
     sources = [form_source, *(t.recipe.model.source for t in trained if not t.is_whole_model)]
     bases = [(base_label(source), source) for source in dict.fromkeys(sources)]
-    bases += [(f"{t.name} (all weights trained)", str(t.path)) for t in trained if t.is_whole_model]
+    bases += [(f"{t.title or t.name} (all weights trained)", str(t.path)) for t in trained if t.is_whole_model]
     adapters = [(adapter_label(t), t.name) for t in trained
                 if not t.is_whole_model and t.recipe.model.source == base]
     return Choices(tuple(bases), tuple(adapters))
@@ -75,7 +77,9 @@ def base_label(source: str) -> str:
 
 def adapter_label(trained: Trained) -> str:
     """A run as the list shows it."""
-    return f"{trained.name} (rank {trained.recipe.adapter.rank})"
+    rank = f"rank {trained.recipe.adapter.rank}"
+    return f"{trained.title} ({trained.name}, {rank})" if trained.title else (
+        f"{trained.name} ({rank})")
 
 
 def columns_of(

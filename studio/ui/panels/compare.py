@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from studio.comparison import METRICS, differences
+from studio.comparison import METRICS, differences, points_csv
 from studio.errors import RecipeError, RunError
 from studio.files import write_text_safely
 from studio.ui import markup
@@ -25,7 +25,6 @@ from studio.ui.live_plot import figure_value, live_plot
 from studio.ui.panels.compare_view import (
     differences_view,
     nothing_chosen,
-    points_csv,
     run_label,
     short_labels,
     summary_view,
@@ -222,11 +221,12 @@ def save_points(studio: Studio, names: list[str] | None, metric: str, by: Any) -
     Raises RunError where none of them has a point.
     """
     chosen = choose(studio, names or [])
-    curves = curves_of(studio, chosen, metric, by)
-    if not any(curve.x for curve in curves):
+    curves = {run.name: studio.curves.of(run, metric, by) for run in chosen.runs}
+    if not any(x for x, _ in curves.values()):
         raise RunError("These runs have no points of this curve.",
                        "Choose another curve, or runs that have begun.")
     folder = studio.settings.cache / "page" / f"compare-{uuid.uuid4().hex}"
     file = folder / f"{metric}-by-{by}.csv"
-    write_text_safely(file, points_csv(curves, metric, by))
+    write_text_safely(file, points_csv(
+        curves, {run.name: run.about.title for run in chosen.runs}, metric, by))
     return str(file)

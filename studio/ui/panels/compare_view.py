@@ -1,23 +1,19 @@
 """What the comparison shows beside the plot: figures of each run, and the fields in which their
-recipes differ. Pure functions to HTML and CSV.
+recipes differ. Pure functions to HTML.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from studio.comparison import By, Difference, Summary, metric_named
+from studio.comparison import Difference, Summary
 from studio.files import readable_bytes
-from studio.ui.charts_compare import Curve, colour, dash
+from studio.ui.charts_compare import colour, dash
 from studio.ui.markup import empty, note, readable_seconds
 from studio.ui.panels.train_view import state_word
-
-BY_WORDS: dict[str, str] = {"step": "step", "token": "tokens", "time": "seconds"}
 
 
 def nothing_chosen() -> str:
@@ -139,15 +135,3 @@ def _value(text: str) -> str:
 def _table(head: str, body: str) -> str:
     return ('<div class="compare-box"><table class="plain compare"><thead>'
             f"{head}</thead><tbody>{body}</tbody></table></div>")
-
-
-def points_csv(curves: Sequence[Curve], metric: str, by: By) -> str:
-    """Every point of every curve, one a line, unsmoothed; a loss that was no number is empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["run", "title", BY_WORDS[by], metric_named(metric).name])
-    for curve in curves:
-        for x, y in zip(curve.x, curve.y, strict=True):
-            writer.writerow([curve.name, curve.label, f"{x:.12g}",
-                             repr(y) if math.isfinite(y) else ""])
-    return text.getvalue()
