@@ -1,4 +1,4 @@
-"""What can be said before the first step: too few of them, a warm-up without end, no weights."""
+"""What the beginning says: too few steps, a warm-up without end, weights that cannot move."""
 
 from __future__ import annotations
 
@@ -36,6 +36,23 @@ def _long_warmup(facts: Facts) -> Alarm | None:
         f"The learning rate rises for {facts.warmup_steps} of {facts.total_steps} steps and is "
         "hardly ever at its height.",
         "Set training.warmup_ratio to 0.03 to 0.1.")
+
+
+def standing_still(moved_share: float, step: int, *, in_16_bits: bool) -> Alarm | None:
+    """Of the trained weights only `moved_share` differ from what they were before the first step.
+
+    A step that is less than half the distance of two neighbouring numbers of a format is lost:
+    in bfloat16 that distance is a 128th to a 256th of the number.
+    """
+    hint = ("The steps are too small for the number format: raise training.learning_rate, or train "
+            "in float32 (model.dtype), or an adapter, which is in float32 always.")
+    if moved_share < 0.02:
+        return Alarm("frozen", "bad", step,
+                     f"The weights do not move: after {step} steps they are what they were.", hint)
+    if in_16_bits and moved_share < 0.5:
+        return Alarm("frozen", "warning", step,
+                     f"Only {moved_share:.0%} of the weights have moved after {step} steps.", hint)
+    return None
 
 
 def require_trainable(model: Any) -> int:

@@ -16,6 +16,8 @@ from studio.recipe import Recipe
 from studio.story import Alarm, Point
 
 _MOST_FOR_NOISE = 60
+_STANDARD_ERRORS = 5.5
+_FEW, _NOISE_OF_FEW, _NOISE_OF_SINGLE_EXAMPLES = 30, 0.25, 0.6
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,24 @@ class Facts:
             math.ceil(ratio * self.total_steps)
 
 
+@dataclass(frozen=True)
+class Level:
+    """Where the loss was: the median of `count` losses of a relative noise of `spread`."""
+
+    median: float
+    count: int
+    spread: float
+
+    def limit(self, count: int | None = None) -> float:
+        """What the median of `count` other losses of the same kind hardly ever exceeds by chance.
+
+        The median of n normal values has 1.25 (the root of pi / 2) times their spread by root n
+        as its standard error; the lowest of many windows and a later one lie several apart.
+        """
+        parts = 1 / self.count + (1 / count if count else 0.0)
+        return self.median * math.exp(_STANDARD_ERRORS * 1.25 * self.spread * math.sqrt(parts))
+
+
 @dataclass
 class Curve:
     """The logged points and the evaluations of a run, oldest first."""
@@ -43,9 +63,8 @@ class Curve:
     evals: list[tuple[int, float]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     """Of `points`; those that are no number are left out."""
-    lowest: float = math.inf
-    """The lowest median of a window, and beside it the noise at that time."""
-    noise_at_lowest: float = 0.0
+    lowest: Level | None = None
+    """The lowest of the earlier windows that can be relied on."""
 
     def add(self, point: Point) -> None:
         """One more logged point."""
@@ -56,16 +75,15 @@ class Curve:
         # The window before the present one, so that the present is compared with something else.
         window = self.window
         earlier = self.losses[-2 * window:-window]
-        if len(earlier) >= min(window, 5):
-            middle = statistics.median(earlier)
-            if middle < self.lowest:
-                self.lowest = middle
-                self.noise_at_lowest = noise(self.losses[-_MOST_FOR_NOISE - window:-window])
+        if len(earlier) >= min(window, 6):
+            found = Level(statistics.median(earlier), len(earlier), relative_noise(
+                self.losses[-_MOST_FOR_NOISE - window:-window]))
+            self.lowest = min(self.lowest or found, found, key=Level.limit)
 
     @property
     def window(self) -> int:
         """Points that are looked at together: more of them, the longer the curve."""
-        return min(40, max(5, len(self.losses) // 8))
+        return min(40, max(6, len(self.losses) // 8))
 
     @property
     def recent(self) -> float:
@@ -91,6 +109,18 @@ def noise(values: Sequence[float]) -> float:
     """
     steps = [abs(after - before) for before, after in itertools.pairwise(values)]
     return 1.4826 * statistics.median(steps) / math.sqrt(2) if steps else 0.0
+
+
+def relative_noise(losses: Sequence[float]) -> float:
+    """`noise` of the logarithm: 0.1 for losses that vary by a tenth.
+
+    Few losses count as noisy, and none as noisier than those of single examples.
+    """
+    found = noise([math.log(max(loss, 1e-12)) for loss in losses])
+    spread = found if len(losses) > _FEW else max(found, _NOISE_OF_FEW)
+    return min(spread, _NOISE_OF_SINGLE_EXAMPLES)
+
+
 
 
 def lower_rate(recipe: Recipe) -> str:

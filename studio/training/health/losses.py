@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
 
 from studio.story import Alarm
-from studio.training.health.curve import Curve, lower_rate, noise, taught, usual_rate
+from studio.training.health.curve import (
+    Curve,
+    Level,
+    lower_rate,
+    noise,
+    relative_noise,
+    taught,
+    usual_rate,
+)
 
 _ZERO = 1e-7
 _BY_HEART = 0.02
@@ -19,10 +26,17 @@ def diverging(curve: Curve) -> Alarm | None:
     """The loss has risen far above where it was, and stays there."""
     if len(curve.losses) < 8:
         return None
-    first = statistics.median(curve.losses[:5])
-    low = min(curve.lowest, first)
-    spread = curve.noise_at_lowest if curve.lowest <= first else noise(curve.losses[:6])
-    if curve.recent - low <= max(0.5 * low, 0.5, 4 * spread) or curve.recent <= 1.15 * first:
+    # The first loss alone is from before the first step; the next ones may be far up already.
+    first, vocabulary = curve.losses[0], curve.facts.vocabulary
+    spread = relative_noise(curve.losses[:6])
+    levels = [Level(first, 1, spread), Level(statistics.median(curve.losses[:3]), 3, spread)]
+    if curve.lowest is not None:
+        levels.append(curve.lowest)
+    low = min(level.median for level in levels)
+    worse_than_guessing = vocabulary > 1 and curve.recent > 1.2 * math.log(vocabulary)
+    by_chance = 0.0 if worse_than_guessing else \
+        min(level.limit(curve.window) for level in levels)
+    if curve.recent <= max(by_chance, 1.5 * low, low + 0.5, 1.15 * first):
         return None
     return curve.alarm(
         "diverging", "bad",
@@ -32,14 +46,14 @@ def diverging(curve: Curve) -> Alarm | None:
 
 def spike(curve: Curve) -> Alarm | None:
     """One loss stands far above those before it, measured by their own spread."""
-    if len(curve.losses) < 13 or min(curve.losses[-21:]) <= 0:
+    if len(curve.losses) < 21 or min(curve.losses[-41:]) <= 0:
         return None
-    before = [math.log(loss) for loss in curve.losses[-21:-1]]
+    before = [math.log(loss) for loss in curve.losses[-41:-1]]
     middle = statistics.median(before)
     spread = 1.4826 * statistics.median([abs(value - middle) for value in before])
     loss = curve.losses[-1]
     jump = math.log(loss) - middle
-    if jump <= max(math.log(2.5), 6 * spread) or loss - math.exp(middle) < 0.5:
+    if jump <= max(math.log(2.5), 7 * spread) or loss - math.exp(middle) < 0.5:
         return None
     return curve.alarm(
         "spike", "warning",
@@ -93,7 +107,7 @@ def _falls_with_each_epoch(curve: Curve) -> Alarm | None:
     drop = statistics.fmean(before) - statistics.fmean(after)
     shaky = max(noise(before), noise(after)) * math.sqrt(2 / width)
     was_falling = statistics.fmean(curve.losses[-3 * width:-2 * width]) - statistics.fmean(before)
-    if drop < 0.25 * statistics.fmean(before) or drop < 4 * shaky or drop < 3 * was_falling:
+    if drop < max(0.25 * statistics.fmean(before), 5 * shaky, 3 * was_falling):
         return None
     return curve.alarm(
         "by_heart", "warning",
@@ -105,14 +119,14 @@ def _falls_with_each_epoch(curve: Curve) -> Alarm | None:
 
 def not_learning(curve: Curve) -> Alarm | None:
     """Flat: sure enough, beside the noise, that hardly anything of the loss has gone."""
-    facts = curve.facts
-    warm = list(itertools.dropwhile(lambda p: p.step <= facts.warmup_steps, curve.points))
-    losses = [point.loss for point in warm if math.isfinite(point.loss)]
-    if len(losses) < 30 or curve.step < 0.25 * facts.total_steps or len(losses) % 5:
+    facts, losses = curve.facts, curve.losses
+    half = max(facts.warmup_steps + 30, facts.total_steps // 2)
+    if len(losses) < 40 or len(losses) % 10 or curve.step < half:
         return None
-    width = len(losses) // 4
-    first, last = statistics.fmean(losses[:width]), statistics.fmean(losses[-width:])
-    if last < 0.1 or first - last + 2 * noise(losses) * math.sqrt(2 / width) > 0.03 * first:
+    begun, now = losses[:max(8, len(losses) // 10)], losses[-(len(losses) // 4):]
+    first, last = statistics.median(begun), statistics.median(now)
+    error = 1.25 * noise(losses) * math.sqrt(1 / len(begun) + 1 / len(now))
+    if last < 0.1 or first - last + 2 * error > 0.03 * first:
         return None
     if last > 1.2 * first:
         return None  # that is another alarm's matter
@@ -129,10 +143,10 @@ def not_learning(curve: Curve) -> Alarm | None:
 
 
 def beginning(curve: Curve) -> Alarm | None:
-    """The very first loss, before anything was learned, tells whether the model fits the data."""
-    if len(curve.points) != 1 or not curve.losses:
+    """The first losses, before much was learned, tell whether the model fits the data."""
+    if len(curve.losses) != 3 or not math.isfinite(curve.points[-1].loss):
         return None
-    loss, vocabulary = curve.losses[0], curve.facts.vocabulary
+    loss, vocabulary = statistics.median(curve.losses), curve.facts.vocabulary
     if vocabulary > 1 and loss > 0.75 * math.log(vocabulary):
         blind = math.log(vocabulary)
         return curve.alarm(

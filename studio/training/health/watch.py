@@ -7,14 +7,14 @@ from typing import Any
 from studio.hardware.telemetry import read_telemetry
 from studio.story import Alarm, Point
 from studio.training.guard import weights_are_finite
-from studio.training.health.beginning import before_the_first_step
+from studio.training.health.beginning import before_the_first_step, standing_still
 from studio.training.health.curve import Facts, lower_rate
 from studio.training.health.detectors import Health
 from studio.training.health.speed import seen_on_this_pc
 from studio.training.observer import Live, Observer
 
 _LOOKED_AT = 256
-"""Numbers of each tensor that are compared to see whether weights move."""
+"""Numbers of each tensor, evenly spread, that are compared to see whether weights move."""
 
 
 class HealthWatch(Observer):
@@ -47,15 +47,13 @@ class HealthWatch(Observer):
     def step_ended(self, step: int) -> None:
         if step != self._look_at_step or self._live is None or self._live.refused_step:
             return
-        moved = any(not bool((now == then).all()) for now, then in
-                    zip(_looked_at(self._live.model), self._weights, strict=True))
+        pairs = list(zip(_looked_at(self._live.model), self._weights, strict=True))
         self._weights = []
-        if not moved:
-            self._tell([Alarm(
-                "frozen", "bad", step, "The weights do not move: they are what they were.",
-                "The steps are too small for the number format, or no gradient arrives: raise "
-                "training.learning_rate, and take float32 (model.dtype) where all weights are "
-                "trained.")])
+        moved = sum(int((now != then).sum()) for now, then in pairs)
+        share = moved / max(1, sum(now.numel() for now, _ in pairs))
+        if found := standing_still(share, step, in_16_bits=any(
+                now.element_size() == 2 for now, _ in pairs)):
+            self._tell([found])
 
     def refused(self, step: int, what: str) -> None:
         assert self._live is not None
@@ -108,5 +106,5 @@ def _vocabulary(model: Any) -> int:
 def _looked_at(model: Any) -> list[Any]:
     """A few numbers of up to sixteen trained tensors, the first and the last ones."""
     trained = [p.detach() for p in model.parameters() if p.requires_grad]
-    return [p.flatten()[:_LOOKED_AT] for p in (trained if len(trained) <= 16
-                                              else trained[:8] + trained[-8:])]
+    some = trained if len(trained) <= 16 else trained[:8] + trained[-8:]
+    return [p.flatten()[::max(1, p.numel() // _LOOKED_AT)] for p in some]
