@@ -18,7 +18,7 @@ from typing import Literal, get_args
 from studio.errors import RunError
 from studio.files import write_json_safely
 from studio.progress import ShouldStop, never
-from studio.runs import Run
+from studio.runs import Run, require_run_folder
 
 Ask = Literal["", "pause", "stop", "cancel"]
 """Nothing; or free the memory and keep the checkpoint; or also save the adapter; or throw away
@@ -106,7 +106,11 @@ def request_end(run: Run, what: Ask) -> None:
 
 
 def leave_request(run: Run, what: Ask) -> None:
-    """Leave the wish in the run folder, for a process that is about to look there."""
+    """Leave the wish in the run folder, for a process that is about to look there.
+
+    Raises RunError where the folder is gone.
+    """
+    require_run_folder(run)
     write_json_safely(_request_file(run), {"what": what})
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from studio.child import Child, studio_module
 from studio.errors import RunError
 from studio.files import write_json_safely
-from studio.runs import Run
+from studio.runs import Run, require_run_folder
 from studio.settings import Settings
 from studio.story import FINAL_STATES
 from studio.training.control import Ask, Control, leave_request
@@ -29,7 +29,8 @@ def train_isolated(run: Run, control: Control, *, settings: Settings, resume: bo
     """Train in a child and wait; gives the final state as `train` does.
 
     A child that the system ended for its memory is followed by one that needs less, as long as
-    there is something left to change. Raises RunError after it is in the run's events.
+    there is something left to change. Raises RunError after it is in the run's events, or where
+    its folder is gone.
     """
     child = _train_in_child(run, control, settings, resume)
     while child.was_killed and not control() and _needs_less_now(run):
@@ -67,6 +68,7 @@ def _watch(child: Child, run: Run, control: Control) -> None:
 
 
 def _ending(child: Child, run: Run) -> str:
+    require_run_folder(run)
     story = run.story()
     if story.state in FINAL_STATES and child.has_succeeded:
         if story.error is not None:

@@ -101,6 +101,25 @@ def test_a_paused_run_goes_on_to_the_very_losses_and_evaluations_of_an_uninterru
     assert [step for step, _ in run.story().evals] == [2, 4]
 
 
+def test_answers_are_broken_off_between_two_tokens_and_begun_anew_when_the_run_goes_on(
+    settings: Settings, make_recipe: MakeRecipe
+) -> None:
+    calls = 0
+
+    def tenth_token(run: Run) -> bool:
+        nonlocal calls
+        calls += bool(_of(run, "plan"))
+        return calls == 10
+
+    recipe = make_recipe(training__max_steps=2, training__gradient_accumulation=2,
+                         monitor__sample_prompts=["2 tea"], monitor__sample_tokens=300)
+    run = _train_and_ask(settings, recipe, "pause", tenth_token)
+    assert calls < 20, "it went on for more than a token"
+    assert run.story().state == "paused" and run.story().step == 0 and not _of(run, "samples")
+    train(recipe, run, Control(), settings=settings, resume=True)
+    assert [event["step"] for event in _of(run, "samples")] == [0, 2]
+
+
 def test_a_save_that_has_begun_is_finished_and_a_cancel_comes_after_it(
     settings: Settings, make_recipe: MakeRecipe
 ) -> None:
