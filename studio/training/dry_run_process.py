@@ -26,7 +26,8 @@ from studio.hardware.meter import meter_for, read_gpus
 from studio.recipe import Recipe
 from studio.runs import Run
 from studio.settings import load_settings, prepare_environment
-from studio.training.failure import RecordedFailures, is_out_of_memory
+from studio.training.failure import RecordedFailures
+from studio.training.out_of_memory import is_out_of_memory
 from studio.training.phases import Phases, Watch, distinct_bytes, frozen_tensors
 from studio.training.reporter import StateReporter, TrainReporter
 from studio.training.rows import labelled_share

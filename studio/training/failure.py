@@ -14,18 +14,12 @@ from types import TracebackType
 from studio.errors import DiskError, RunError, Stopped, StudioError
 from studio.files import NO_ROOM, disk_error, write_text_safely
 from studio.runs import Run, require_run_folder
+from studio.training.out_of_memory import is_out_of_memory
 from studio.training.reporter import StateReporter
 
 TRACEBACK_FILE = "traceback.txt"
-_MEMORY_HINT = ("Lower training.batch_size or data.max_length, turn training."
+MEMORY_HINT = ("Lower training.batch_size or data.max_length, turn training."
                 "gradient_checkpointing on, or set model.quantization to 4bit.")
-
-
-_OUT_OF_MEMORY = (
-    "can't allocate memory", "not enough memory: you tried", "backend out of memory",
-    "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
-)
-"""torch's words on Linux and macOS, on Windows, on Apple's GPU, and of CUDA's own libraries."""
 _TORCH_WRITES_NO_MORE = ("inline_container.cc", "PytorchStreamWriter failed", "iostream error")
 """In torch's words when a file takes no more bytes; the reason is lost on the way."""
 
@@ -122,17 +116,8 @@ def _folder_gone(run: Run) -> RunError | None:
 
 def _in_words(error: Exception, state: str) -> RunError:
     if is_out_of_memory(error):
-        what = "to load the base model" if state == "loading" else "for a training step"
-        return RunError(f"The memory was not enough {what}.", _MEMORY_HINT)
+        what = "for a training step" if state == "training" else f"while {state}"
+        return RunError(f"The memory was not enough {what}.", MEMORY_HINT)
     lines = str(error).strip().splitlines() or ["no message"]
     return RunError(f"The training broke with {type(error).__name__}: {lines[0]}",
                     f"The run folder holds the details in {TRACEBACK_FILE}.")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True for the ways in which torch and Python say that memory ran out."""
-    import torch
-
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)

@@ -16,6 +16,7 @@ from studio.training.checkpoints import require_resumable
 from studio.training.control import Control, forget_request, what_is_asked
 from studio.training.ending import Ending, ending_before_training, forget_learned
 from studio.training.failure import RecordedFailures
+from studio.training.recovery import effective_recipe
 from studio.training.reporter import StateReporter
 from studio.training.stages import Stages, Stop
 
@@ -38,6 +39,7 @@ def train(
         states = StateReporter(run)
         with RecordedFailures(run, states):
             states.enter("preparing")
+            recipe = effective_recipe(run, recipe)
             with control.attending(run):
                 ending = _ending(Stages(recipe, run, control, settings, states), resume)
             if ending.state == "cancelled":

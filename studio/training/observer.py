@@ -7,15 +7,17 @@ observer finds goes into the run's events; `Live.finish` is its only way to end 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from studio.device import Device
+from studio.device import Device, release_memory
 from studio.progress import Step
 from studio.recipe import Monitor, Recipe
 from studio.runs import Run
 from studio.settings import Settings
+from studio.training.out_of_memory import memory_lasts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -63,7 +65,12 @@ class Live:
 
 
 class Observer:
-    """Told what happens in a run; does nothing by itself. Every method may be left as it is."""
+    """Told what happens in a run; does nothing by itself. Every method may be left as it is.
+
+    `what` is what it does in a person's words, to follow "Memory ran out for".
+    """
+
+    what = "what watches the run"
 
     def begin(self, live: Live) -> None:
         """The model is ready; the first step of this stretch comes next. `live.step` is 0, or the
@@ -88,44 +95,66 @@ class Observer:
         """Let go of everything; called once, also after an error."""
 
 
-@dataclass
 class Observers(Observer):
-    """Several as one, told in order. `begin` and what follows happen on the training thread."""
+    """Several as one, told in order. `begin` and what follows happen on the training thread.
 
-    several: Sequence[Observer] = field(default_factory=list)
+    One that needs more memory than there is leaves out what it was about to do; one that cannot
+    even begin is told nothing more.
+    """
+
+    def __init__(self, several: Sequence[Observer] = ()) -> None:
+        self.several = list(several)
+        self._told = list(several)
+        self._live: Live | None = None
 
     def begin(self, live: Live) -> None:
-        for one in self.several:
-            one.begin(live)
+        self._live = live
+        self._told = [one for one in self.several
+                      if self._memory_lasts(one, functools.partial(one.begin, live))]
 
     def logged(self, event: dict[str, Any]) -> None:
-        for one in self.several:
-            one.logged(event)
+        self._tell(lambda one: one.logged(event))
 
     def evaluated(self, step: int, loss: float) -> None:
-        for one in self.several:
-            one.evaluated(step, loss)
+        self._tell(lambda one: one.evaluated(step, loss))
 
     def refused(self, step: int, what: str) -> None:
-        for one in self.several:
-            one.refused(step, what)
+        self._tell(lambda one: one.refused(step, what))
 
     def step_ended(self, step: int) -> None:
-        for one in self.several:
-            one.step_ended(step)
+        self._tell(lambda one: one.step_ended(step))
 
     def ended(self, step: int) -> None:
-        for one in self.several:
-            one.ended(step)
+        self._tell(lambda one: one.ended(step))
 
     def close(self) -> None:
         for one in self.several:
             one.close()
 
+    def _tell(self, tell: Callable[[Observer], None]) -> None:
+        for one in self._told:
+            self._memory_lasts(one, functools.partial(tell, one))
+
+    def _memory_lasts(self, one: Observer, action: Callable[[], None]) -> bool:
+        if memory_lasts(action):
+            return True
+        assert self._live is not None
+        release_memory(self._live.device)
+        self._live.run.append("note", level="warning", text=(
+            f"Memory ran out for {one.what}, which is left out; the training goes on."))
+        self._live.settle()
+        return False
+
 
 def observers_for(recipe: Recipe) -> Observers:
     """Everyone whom the recipe asks to watch, in the order in which they are told."""
-    return Observers(_answering(recipe.monitor))
+    from studio.training.best import BestEvaluation
+    from studio.training.health.watch import HealthWatch
+    from studio.training.trackers import Trackers
+
+    # The trackers come last: they tell what the others found.
+    return Observers([HealthWatch(), BestEvaluation(), *_answering(recipe.monitor),
+                      Trackers(recipe)])
 
 
 def _answering(monitor: Monitor) -> list[Observer]:

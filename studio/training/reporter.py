@@ -93,6 +93,8 @@ class TrainReporter:
     _seconds_since_log: float = 0.0
     tokens_at_log: int = 0
     saved_step: int = -1
+    is_applying: bool = False
+    """The optimizer is at work: a part of the weights may have changed already."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         start = state.global_step
@@ -119,7 +121,11 @@ class TrainReporter:
         if self.stop():
             control.should_training_stop = True
 
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.is_applying = True
+
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.is_applying = False
         seconds = time.monotonic() - (self._step_started or time.monotonic())
         self._step_seconds.append(seconds)
         self._seconds_since_log += seconds
@@ -202,7 +208,8 @@ def as_callback(reporter: TrainReporter) -> Any:
     from transformers import TrainerCallback
 
     callback = TrainerCallback()
-    for name in ("on_train_begin", "on_step_begin", "on_substep_end", "on_step_end",
-                 "on_epoch_end", "on_log", "on_evaluate", "on_save", "on_train_end"):
+    for name in ("on_train_begin", "on_step_begin", "on_substep_end", "on_pre_optimizer_step",
+                 "on_step_end", "on_epoch_end", "on_log", "on_evaluate", "on_save",
+                 "on_train_end"):
         setattr(callback, name, getattr(reporter, name))
     return callback

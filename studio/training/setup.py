@@ -5,6 +5,8 @@ Brings the choices of `choices.py` together with what only the loaded model can 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +47,11 @@ class Base:
     precision: Precision
     free_bytes: int
 
+    @property
+    def found(self) -> Found:
+        """What was known of it before it was loaded."""
+        return Found(self.tokenizer, self.folder, self.shape, self.precision)
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -78,3 +85,22 @@ def make_setup(
     setup = Setup(base.model, base.tokenizer, train, data.eval, device, base.precision,
                   checkpointing, joined)
     return setup, [base.precision.why, why_checkpointing, why_joined]
+
+
+@contextmanager
+def forward_kept(model: Any) -> Iterator[None]:
+    """After the block `model` computes as before it.
+
+    A trainer puts functions of its own around the forward pass and leaves them there; a second
+    trainer would put its own around those.
+    """
+    inner = model.get_base_model() if hasattr(model, "peft_config") else model
+    before = [(module, dict(vars(module))) for module in (model, inner)]
+    try:
+        yield
+    finally:
+        for module, attributes in before:
+            vars(module).pop("_original_forward", None)
+            vars(module).pop("forward", None)
+            if "forward" in attributes:
+                module.forward = attributes["forward"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.device import Device, free_device_bytes, pick_device
+from studio.device import Device, free_device_bytes, pick_device, release_memory
 from studio.errors import Stopped
 from studio.hardware.calibration import calibrated
 from studio.hardware.precision import choose_precision
@@ -31,9 +31,12 @@ from studio.training.ending import Ending, ending_after, keeps_result
 from studio.training.environment import record_environment
 from studio.training.health.beginning import require_trainable
 from studio.training.observer import Live, Observers, observers_for
+from studio.training.out_of_memory import memory_lasts
+from studio.training.recovery import RanOut, StartWeights, adapted, ran_out
 from studio.training.reporter import StateReporter, TrainReporter
+from studio.training.rows import longest
 from studio.training.scorers import require_scorer
-from studio.training.setup import Base, Found, Setup, make_setup
+from studio.training.setup import Base, Found, Setup, forward_kept, make_setup
 from studio.training.trackers import require_trackers
 
 if TYPE_CHECKING:
@@ -153,14 +156,44 @@ class Stages:
     def _train(
         self, base: Base, data: Prepared, device: Device, checkpoint: Path | None
     ) -> Ending:
+        has_adapter = self.recipe.adapter.method != "none"
+        start = StartWeights(base.model) if has_adapter and checkpoint is None else None
+        with _telemetry(self.run):
+            while True:
+                outcome = self._stretch(base, data, device, checkpoint)
+                if isinstance(outcome, Ending):
+                    return outcome
+                release_memory(device)
+                before, checkpoint = self.recipe, outcome.checkpoint
+                self.recipe = adapted(before, self.run, outcome, base, device, longest(data.train))
+                if outcome.weights_changed and checkpoint is None:
+                    base = self._start_again(base, start, device)
+                if self.recipe.data != before.data:
+                    data = self.tokenise(base.found, device)
+
+    def _start_again(self, base: Base, start: StartWeights | None, device: Device) -> Base:
+        """The model as before its first step; without a copy of it, it is loaded again."""
+        if start is not None:
+            start.restore(base.model)
+            return base
+        base.model = None
+        release_memory(device)
+        return self.load(base.found, device)
+
+    def _stretch(
+        self, base: Base, data: Prepared, device: Device, checkpoint: Path | None
+    ) -> Ending | RanOut:
+        """Train from `checkpoint`, or the start, until the run ends or memory runs out."""
         setup, choices = make_setup(self.recipe, base, data, device)
         observers = observers_for(self.recipe)
+        begin = str(checkpoint) if checkpoint else None
         try:
-            trainer = self._trainer(base, data, setup, choices, observers)
-            self._stop_here()
-            with _telemetry(self.run):
-                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-            return self._save(trainer, base)
+            with forward_kept(base.model):
+                trainer = self._trainer(base, data, setup, choices, observers)
+                self._stop_here()
+                if memory_lasts(lambda: trainer.train(resume_from_checkpoint=begin)):
+                    return self._save(trainer, base)
+                return ran_out(trainer, checkpoint, is_checkpointing=setup.checkpointing)
         finally:
             observers.close()
 

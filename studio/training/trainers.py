@@ -6,15 +6,15 @@ Chooses nothing by itself: number format, checkpointing and rows come from `choi
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from studio.recipe import Recipe
 from studio.runs import Run
 from studio.training.guard import StepGuard, drop_gradients
+from studio.training.held_out import held_out_loss
 from studio.training.reporter import TrainReporter, as_callback
-from studio.training.rows import measuring
 from studio.training.saving import SavingMixin
 from studio.training.setup import Setup
 
@@ -139,9 +139,13 @@ class SupervisedMixin(SavingMixin):
         states = self.reporter.states
         before = states.state
         states.enter("evaluating")
-        loss = _held_out_loss(self, self.reporter.stop)
+        loss = held_out_loss(self, self.reporter.stop)
         if loss is None:
-            self.control.should_training_stop, self.control.should_evaluate = True, False
+            self.control.should_evaluate = False
+            if self.reporter.stop():
+                self.control.should_training_stop = True
+            else:
+                self._leave_evaluation(before)
             return {}
         state = self.state
         self.reporter.run.append("eval", step=state.global_step, epoch=float(state.epoch or 0),
@@ -149,9 +153,13 @@ class SupervisedMixin(SavingMixin):
         metrics = {"eval_loss": loss}
         self.control = self.callback_handler.on_evaluate(  # type: ignore[attr-defined]
             self.args, state, self.control, metrics)  # type: ignore[attr-defined]
-        if before == "training" and state.global_step < state.max_steps:
-            states.enter("training")
+        self._leave_evaluation(before)
         return metrics
+
+    def _leave_evaluation(self, before: str) -> None:
+        """Back to the state `before`, unless the last step is done."""
+        if before == "training" and self.state.global_step < self.state.max_steps:
+            self.reporter.states.enter("training")
 
 
 def labelled_positions(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -189,21 +197,3 @@ def _backbone(model: Any) -> Any:
     """The layers below the language model's head, as TRL finds them."""
     inner = model.get_base_model() if hasattr(model, "peft_config") else model
     return inner.base_model
-
-
-def _held_out_loss(trainer: Any, stop: Callable[[], bool]) -> float | None:
-    """Mean loss per labelled token over the held-out part; None if stopped on the way."""
-    total, tokens = 0.0, 0
-    with measuring(trainer.model):
-        for batch in trainer.get_eval_dataloader():
-            if stop():
-                return None
-            inputs = trainer._prepare_inputs(batch)
-            count = int((inputs["labels"][:, 1:] != -100).sum())
-            if count == 0:
-                continue  # a mean over nothing is no number
-            with trainer.compute_loss_context_manager():
-                total += float(trainer.compute_loss(trainer.model, inputs)) * count
-            tokens += count
-    trainer._metrics["eval"].clear()
-    return total / max(tokens, 1)
