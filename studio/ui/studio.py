@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from studio.training.job import JobRunner
     from studio.training.queue import Queue
     from studio.training.queue_runner import QueueRunner
-    from studio.ui.curves import Curves
+    from studio.ui.run_curves import Curves
     from studio.ui.data_desk import DataDesk
     from studio.ui.recordings import Recordings
     from studio.ui.shelf import RunShelf
@@ -54,6 +54,12 @@ class made_once(Generic[T]):
             if self._name not in studio.__dict__:
                 studio.__dict__[self._name] = self._make(studio)
             return cast(T, studio.__dict__[self._name])
+
+
+def _last_seconds(run: Run) -> float:
+    """When a run was heard of last; 0 for one that never began."""
+    events = run.events()
+    return float(events[-1].get("time", 0.0)) if events else 0.0
 
 
 class Studio:
@@ -145,7 +151,7 @@ class Studio:
     @made_once
     def curves(self) -> Curves:
         """The curves of runs that are compared."""
-        from studio.ui.curves import Curves
+        from studio.ui.run_curves import Curves
 
         return Curves(self.recordings)
 
@@ -164,15 +170,14 @@ class Studio:
         return RunShelf(self.settings)
 
     def run_to_show(self, chosen: str) -> Run | None:
-        """The run that a page has opened; else the one at work; else the newest, one that only
-        waits in the queue last."""
+        """The run that a page has opened; else the one at work; else the one that was at work
+        last; else the newest."""
         active = self.jobs.active
         runs = {run.name: run for run in self.shelf.runs()}
         for name in (chosen, active.name if active else ""):
             if name in runs:
                 return runs[name]
-        begun = (run for run in runs.values() if run.story().state != "queued")
-        return next(begun, next(iter(runs.values()), None))
+        return max(runs.values(), key=_last_seconds, default=None)
 
     def findings(self, *, again: bool = False) -> list[Finding]:
         """What is wrong with this PC. Looked at once, since it takes seconds; anew if asked."""
