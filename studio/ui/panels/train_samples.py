@@ -61,7 +61,8 @@ def key_of(story: Story | None) -> Seen:
     """Changes whenever the card has something else to show."""
     if story is None:
         return [""]
-    return [story.name, story.plan.get("start_step", 0), story.sample_rounds, len(story.scores), len(story.forgetting),
+    return [story.name, story.plan.get("start_step", 0), story.sample_rounds,
+            len(story.scores), len(story.forgetting),
             story.scores[-1].step if story.scores else -1,
             story.forgetting[-1].step if story.forgetting else -1]
 

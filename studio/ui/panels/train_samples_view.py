@@ -108,10 +108,13 @@ def marked_changes(before: str, now: str) -> str:
         return escape(now)
     parts = []
     for kind, _, _, start, end in matcher.get_opcodes():
-        text = escape("".join(new[start:end]))
-        if text.strip() and kind != "equal":
-            text = f"<mark>{text}</mark>"
-        parts.append(text)
+        text = "".join(new[start:end])
+        word = escape(text.strip())
+        if word and kind != "equal":
+            before_word, _, behind = text.partition(text.strip())
+            parts.append(f"{before_word}<mark>{word}</mark>{behind}")
+        else:
+            parts.append(escape(text))
     return "".join(parts)
 
 
