@@ -44,6 +44,7 @@ class RunShelf:
         self._settings = settings
         self._lock = threading.Lock()
         self._open: dict[tuple[Path, int], Run] = {}
+        self._rows: dict[Path, tuple[tuple[int, int], RunRow]] = {}
 
     def runs(self) -> list[Run]:
         """Newest first; the same object for the same folder."""
@@ -71,7 +72,11 @@ class RunShelf:
 
     def rows(self) -> list[RunRow]:
         """One line for each run, newest first."""
-        return [_row(run) for run in self.runs()]
+        found = {run.path: ((run.story().version, _changed(run.path)), run) for run in self.runs()}
+        kept = self._rows
+        self._rows = {path: kept[path] if path in kept and kept[path][0] == key
+                      else (key, _row(run)) for path, (key, run) in found.items()}
+        return [row for _, row in self._rows.values()]
 
 
 def _row(run: Run) -> RunRow:
@@ -96,6 +101,14 @@ def _method(run: Run) -> str:
         return "all weights"
     bits = {"4bit": "4-bit ", "8bit": "8-bit "}.get(recipe.model.quantization, "")
     return f"{bits}LoRA, rank {recipe.adapter.rank}"
+
+
+def _changed(path: Path) -> int:
+    """When a file or folder came into a run folder or left it, such as a title or the adapter."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _made(path: Path) -> int:

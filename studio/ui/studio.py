@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from studio.training.job import JobRunner
     from studio.training.queue import Queue
     from studio.training.queue_runner import QueueRunner
-    from studio.ui.run_curves import Curves
     from studio.ui.data_desk import DataDesk
     from studio.ui.recordings import Recordings
+    from studio.ui.run_curves import Curves
     from studio.ui.shelf import RunShelf
     from studio.ui.tasks import Tasks
 

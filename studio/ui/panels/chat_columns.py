@@ -62,7 +62,8 @@ def choices(trained: list[Trained], form_source: str, base: str) -> Choices:
     """What can be chosen while `base` is the chosen base source and the form names another."""
     sources = [form_source, *(t.recipe.model.source for t in trained if not t.is_whole_model)]
     bases = [(base_label(source), source) for source in dict.fromkeys(sources)]
-    bases += [(f"{t.title or t.name} (all weights trained)", str(t.path)) for t in trained if t.is_whole_model]
+    bases += [(f"{t.title or t.name} (all weights trained)", str(t.path))
+              for t in trained if t.is_whole_model]
     adapters = [(adapter_label(t), t.name) for t in trained
                 if not t.is_whole_model and t.recipe.model.source == base]
     return Choices(tuple(bases), tuple(adapters))

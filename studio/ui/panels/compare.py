@@ -179,7 +179,8 @@ def _parts(studio: Studio, chosen: Chosen, view: View) -> dict[str, Part]:
     kept = json.dumps(chosen.places)
     return {
         "runs": ((chosen.choices, chosen.gone), lambda: gr.Dropdown(
-            choices=list(chosen.choices), value=names)),
+            choices=list(chosen.choices), value=names, multiselect=True,
+            allow_custom_value=True)),
         "plot": ((view, stamps, named), lambda: figure_value(
             compare_figure(curves_of(studio, chosen, view.metric, view.by), view))),
         "summary": ((stamps, named), lambda: summary_view(

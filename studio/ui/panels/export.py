@@ -199,7 +199,8 @@ def look(studio: Studio, run: str | None) -> Snapshot:
 
 def _run_choice(run: Trained) -> Choice:
     what = "all weights" if run.is_whole_model else f"rank {run.recipe.adapter.rank}"
-    return f"{run.name} ({what})", run.name
+    label = f"{run.title} ({run.name}, {what})" if run.title else f"{run.name} ({what})"
+    return label, run.name
 
 
 def _kept(chosen: str | None, names: list[str]) -> str | None:
