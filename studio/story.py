@@ -271,7 +271,7 @@ class _Fold:
 
     def on_result(self, event: dict[str, Any]) -> None:
         self.result_step = event["step"]
-        self.tail.append(event["text"])
+        self.tail += [event["text"]] if event["text"] else []
 
     def on_asked(self, event: dict[str, Any]) -> None:
         self.asked = event["what"]

@@ -57,7 +57,7 @@ def test_the_loss_falls_and_the_events_are_complete_strict_json(
     evals = _events(run, "eval")
     assert [event["step"] for event in evals] == [6, 12]
     assert evals[1]["loss"] < evals[0]["loss"]
-    assert [event["step"] for event in _events(run, "checkpoint")] == [5, 10, 12]
+    assert [event["step"] for event in _events(run, "checkpoint")] == [5, 6, 10, 12]
     assert [path.name for path in run.checkpoints()] == ["checkpoint-10", "checkpoint-12"]
     story = open_run(settings, "a").story()
     assert story.state == "done" and story.step == story.total_steps == 12
