@@ -21,7 +21,7 @@ class Monitor(Part):
     )
     sample_records: int = setting(
         2, "Held-out prompts answered", "So many prompts of the held-out part are answered too.",
-        ge=0, le=100, step=1, top=10,
+        rare=True, ge=0, le=100, step=1, top=10,
     )
     sample_steps: int = setting(
         0, "Answer every", "Optimizer steps between two rounds of answers. 0: at the start and at "
@@ -34,7 +34,7 @@ class Monitor(Part):
     scorer: Literal["none", "exact_match", "json_valid", "json_equal", "contains", "regex",
                     "python"] = setting(
         "none", "Score the answers", "At each evaluation held-out prompts are answered and the "
-        "answers scored. python calls a function of your own.",
+        "answers scored. python calls a function of your own.", rare=True,
     )
     scorer_value: str = setting(
         "", "Score by", "For contains: the text (empty: the expected answer). For regex: the "

@@ -28,10 +28,10 @@ TOLD = 5
 ENDED_STATES = ("done", "paused", "stopped", "cancelled", "failed", "interrupted")
 
 _PAGE = """
-<details class="notify"><summary title="A note when a run ends">
+<details class="notify"><summary title="A note when a run ends" aria-label="A note when a run ends">
 <svg viewBox="0 0 20 20" aria-hidden="true"><path d="M10 2.5c-3 0-4.8 2.2-4.8 5v3.1L3.6 13.8h12.8
 l-1.6-3.2V7.5c0-2.8-1.8-5-4.8-5zM8.2 15.6a1.9 1.9 0 0 0 3.6 0"/></svg>
-<span class="notify-state">Off</span></summary>
+<span class="notify-state"></span></summary>
 <div class="notify-box" role="group" aria-label="When a run ends">
 <div class="notify-title">When a run ends</div>
 <label><input type="checkbox" data-note="sound"> Play a sound</label>
@@ -55,7 +55,7 @@ function keep(name, on) {
 function show() {
     const on = switches.filter((one) => one.checked).map((one) => one.dataset.note);
     state.textContent = on.length === 2 ? 'Sound, notification'
-        : {sound: 'Sound', notice: 'Notification'}[on[0]] || 'Off';
+        : {sound: 'Sound', notice: 'Notification'}[on[0]] || '';
     box.classList.toggle('notify-on', on.length > 0);
 }
 function wrong(words) { trouble.textContent = words; trouble.hidden = !words; }

@@ -75,11 +75,11 @@ def _wire(
 
     live: dict[str, Any] = {"inputs_kwargs": inputs, "outputs": outputs,
                             "trigger_mode": "always_last", **DIRECT}
-    gr.on([box.lines.input, name.input], show, **live)
+    gr.on([box.lines.change, name.blur], show, **live)
     field.input(
         add_line, inputs_kwargs={"key": field, "lines": box.lines, **shared.form()},
         outputs=[field, box.lines], **DIRECT,
-    ).then(show, **live)
+    )
 
 
 def with_line(lines: str, key: str, form: dict[str, Any]) -> str:

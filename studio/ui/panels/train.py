@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from studio.runs import Run
 from studio.ui.guard import guarded
 from studio.ui.panels import (
     compare,
@@ -21,6 +20,7 @@ from studio.ui.panels import (
     runs_table,
     train_controls,
     train_run,
+    train_samples,
 )
 from studio.ui.shared import PRIVATE, QUIET, Shared, recipe_of
 
@@ -41,9 +41,10 @@ def build(studio: Studio, shared: Shared) -> None:
         with gr.Column(scale=3, min_width=480):
             with gr.Tabs(selected="run", elem_id="train-parts") as parts:
                 with gr.Tab("Run", id="run", elem_id="train-part-run"):
-                    run = train_run.build(studio, shared, chosen, controls.isolated)
-                    run_about.build(studio, shared, chosen)
-                    # Panels that follow `chosen` come here.
+                    with gr.Group(elem_classes="card"):
+                        run = train_run.build(studio, shared, chosen, controls.isolated)
+                        run_about.build(studio, shared, chosen)
+                    train_samples.build(studio, shared, chosen)
                 with gr.Tab("Queue", id="queue", elem_id="train-part-queue"):
                     queue = queue_panel.build(studio, shared)
                 with gr.Tab("Compare", id="compare", elem_id="train-part-compare"):
@@ -96,8 +97,8 @@ def _wire_add(
         return shown()
 
     def add_grid(name: str, isolated: bool, lines: str, **form: Any) -> list[Any]:
-        for run_name, recipe in grid_box.runs_of(studio, name, lines, recipe_of(form)):
-            studio.queue.add(recipe, run_name, isolated=isolated)
+        runs = grid_box.runs_of(studio, name, lines, recipe_of(form))
+        studio.queue.add_all(runs, isolated=isolated)
         return shown()
 
     def with_whole_form() -> None:
@@ -109,8 +110,3 @@ def _wire_add(
             outputs=outputs, **PRIVATE)
 
     shared.when_complete(with_whole_form)
-
-
-def run_to_show(studio: Studio, chosen: str) -> Run | None:
-    """The run that was opened; else the one at work; else the newest."""
-    return studio.run_to_show(chosen)

@@ -19,6 +19,7 @@ from studio.ui import charts, charts_telemetry, markup
 from studio.ui.guard import guarded
 from studio.ui.live_plot import figure_value, live_plot
 from studio.ui.panels import run_controls, train_view
+from studio.ui.panels.evaluations_view import evaluations_view
 from studio.ui.shared import QUIET, Shared
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ RESUMABLE = ("queued", "paused", "stopped", "interrupted", "failed")
 Seen = dict[str, Any]
 Part = tuple[Any, Callable[[], Any]]
 PARTS = ("status", "trouble", "pause", "stop", "cancel", "resume", "requeue", "at_work", "confirm",
-         "plot", "telemetry", "log", "load", "load_box", "recipe", "recipe_box")
+         "plot", "telemetry", "log", "evaluations", "load", "load_box", "recipe", "recipe_box")
 ASKS = ("", "pause", "stop", "cancel")
 """What can be asked of a run at work; each is stronger than the one before."""
 
@@ -43,7 +44,8 @@ class Snapshot:
     """All that the sub-tab shows at one moment.
 
     `active` names the run at work in this program, or is empty; `trouble` is why the last one
-    ended where its folder cannot tell; `cancelling` names the run whose cancel is being confirmed.
+    ended where its folder cannot tell; `cancelling` names the run whose cancel is being confirmed;
+    `evaluations` is what tasks have measured, as HTML.
     """
 
     story: Story | None
@@ -54,6 +56,7 @@ class Snapshot:
     waits: bool = False
     trouble: tuple[str, str] | None = None
     cancelling: str = ""
+    evaluations: str = ""
     about: About | None = None
 
     @property
@@ -88,14 +91,13 @@ class RunPart:
 def build(
     studio: Studio, shared: Shared, chosen: gr.State, isolated: gr.Checkbox
 ) -> RunPart:
-    """The run that is shown, from its state to its recipe. `chosen` names it, or is empty;
-    `isolated` says whether a resumed one gets a process of its own."""
-    with gr.Group(elem_classes="card"):
-        views = {
-            "trouble": gr.HTML(visible=False, elem_id="train-trouble", padding=False),
-            "status": gr.HTML(train_view.status_view(None), elem_id="train-status"),
-            **run_controls.build(isolated), **_build_course(), **_build_recipe(),
-        }
+    """Inside a card, the run that is shown from its state to its recipe. `chosen` names it, or is
+    empty; `isolated` says whether a resumed one gets a process of its own."""
+    views = {
+        "trouble": gr.HTML(visible=False, elem_id="train-trouble", padding=False),
+        "status": gr.HTML(train_view.status_view(None), elem_id="train-status"),
+        **run_controls.build(isolated), **_build_course(), **_build_recipe(),
+    }
     return _wire(studio, shared, chosen, views)
 
 
@@ -108,6 +110,7 @@ def _build_course() -> dict[str, Any]:
         "telemetry": gr.HTML(elem_id="train-telemetry"),
         "log": gr.HTML(train_view.log_view(None), elem_id="train-log"),
     }
+    parts["evaluations"] = gr.HTML(visible=False, elem_id="train-evaluations", padding=False)
     with gr.Accordion("Load, memory and temperature", visible=False,
                       elem_id="train-load-box") as parts["load_box"]:
         parts["load"] = live_plot(
@@ -159,7 +162,7 @@ def look(studio: Studio, chosen: str, cancelling: str = "") -> Snapshot:
         studio.recordings.of(run), active.name if active else "",
         run is not None and run.name in waiting,
         (trouble.message, trouble.hint) if trouble else None, cancelling,
-        run.about if run else None,
+        evaluations_view(run), run.about if run else None,
     )
 
 
@@ -194,6 +197,8 @@ def view(now: Snapshot) -> dict[str, Part]:
             charts.training_figure(story) if story and story.points else None)),
         "telemetry": (telemetry, lambda: telemetry),
         "log": (told, lambda: train_view.log_view(story)),
+        "evaluations": (now.evaluations, lambda: gr.HTML(
+            now.evaluations, visible=bool(now.evaluations))),
         "load": ((name, _drawn(now)), lambda: figure_value(
             charts_telemetry.telemetry_figure(now.recorded[:_drawn(now)], name))),
         "load_box": (_drawn(now) > 1, lambda: gr.Accordion(visible=_drawn(now) > 1)),
