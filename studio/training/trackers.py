@@ -63,6 +63,8 @@ def require_trackers(recipe: Recipe, settings: Settings) -> None:
 class Trackers(Observer):
     """Tells every tracker what the run logs, measures, scores, and forgets."""
 
+    what = "the trackers"
+
     def __init__(self, recipe: Recipe) -> None:
         self._working = trackers_of(recipe)
         """Those that have not failed yet."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import pytest
 
 from studio.bench.memory import Comparison, accuracy, compare, summary
 from studio.bench.rows import PublishedRun, read_runs
+from studio.cli import main
 from studio.errors import ModelError
 
 
@@ -75,7 +74,9 @@ def test_the_percentile_lies_between_its_neighbours() -> None:
     assert accuracy([3.0]).p90_ape == 3.0
 
 
-def test_the_verb_gives_json_for_any_file(tmp_path: Path) -> None:
+def test_the_verb_gives_json_for_any_file(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     rows, configs = tmp_path / "rows.csv", tmp_path / "configs.json"
     rows.write_text(
         "id,source,config_key,method,rank,targets,micro_batch,seq_actual,grad_ckpt,optimizer,"
@@ -85,10 +86,9 @@ def test_the_verb_gives_json_for_any_file(tmp_path: Path) -> None:
     configs.write_text(json.dumps({"tiny": {"config": {
         "model_type": "llama", "hidden_size": 64, "intermediate_size": 128,
         "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 256}}}), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "studio.cli", "bench", "memory", "--rows", str(rows), "--configs",
-         str(configs), "--json"], capture_output=True, text=True, encoding="utf-8", check=True)
-    found = json.loads(done.stdout)
+    assert main(["bench", "memory", "--rows", str(rows), "--configs", str(configs),
+                 "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
     assert found["rows"] == 1
     for way in ("analytic", "simulated", "tutorial"):
         assert set(found[way]) == {"median_ape", "p90_ape"}

@@ -72,6 +72,7 @@ def test_doctor_names_this_pc_and_compares_the_disk_space_of_a_recipe(
     assert code == 0
     assert set(found) == {"hardware", "findings", "disk"}
     assert found["hardware"]["ram_total_bytes"] > 0
+    assert all(set(finding) == {"level", "what", "hint"} for finding in found["findings"])
     assert {finding["level"] for finding in found["findings"]} <= {"ok", "warning", "problem"}
     assert [part["name"] for part in found["disk"]["parts"]] == [
         "download", "checkpoints", "adapter", "merged model", "GGUF"]

@@ -15,10 +15,18 @@ from studio.settings import Settings
 
 
 @pytest.fixture(scope="module")
-def exact_gguf(convertible_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The convertible model in f32."""
+def progress_of_exact() -> list[Step]:
+    """What the conversion of `exact_gguf` reported."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def exact_gguf(convertible_model: Path, tmp_path_factory: pytest.TempPathFactory,
+               progress_of_exact: list[Step]) -> Path:
+    """The convertible model in f32, alone in its folder; converted once, since that takes long."""
     folder = tmp_path_factory.mktemp("gguf")
-    return write_gguf(convertible_model, folder / "tiny-f32.gguf", "f32", Settings(home=folder))
+    return write_gguf(convertible_model, folder / "tiny-f32.gguf", "f32", Settings(home=folder),
+                      progress=progress_of_exact.append)
 
 
 def test_llama_cpp_answers_as_transformers_does(
@@ -32,14 +40,12 @@ def test_llama_cpp_answers_as_transformers_does(
 
 
 def test_a_gguf_appears_whole_with_a_report_beside_it(
-    convertible_model: Path, settings: Settings
+    exact_gguf: Path, progress_of_exact: list[Step]
 ) -> None:
-    steps: list[Step] = []
-    target = settings.exports / "tiny-q8_0.gguf"
-    made = write_gguf(convertible_model, target, "q8_0", settings, progress=steps.append)
-    assert made == target and target.read_bytes()[:4] == b"GGUF" and steps
-    there = {path.name for path in settings.exports.iterdir()}
-    assert there == {target.name, f"{target.name}.json"}
+    assert exact_gguf.name == "tiny-f32.gguf"
+    assert exact_gguf.read_bytes()[:4] == b"GGUF" and progress_of_exact
+    there = {path.name for path in exact_gguf.parent.iterdir() if path.is_file()}
+    assert there == {exact_gguf.name, f"{exact_gguf.name}.json"}
 
 
 def test_the_size_is_foretold(exact_gguf: Path, convertible_model: Path) -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from studio.hardware import doctor
 from studio.hardware.disk import DiskNeeds, DiskPart, Drive
-from studio.hardware.finding import Finding
 from studio.hardware.library_trial import Trial
 from studio.settings import Settings
 from tests.hardware.fake_nvml import FUNCTIONS, GPU_IS_LOST, NOT_SUPPORTED, UNKNOWN, Card, FakeNvml
@@ -84,10 +83,3 @@ def test_a_recipes_files_are_compared_with_each_drive(
     assert doctor.check_disk(facts) is None
     found = [finding for finding in doctor.judge(facts) if "Merged model and GGUF" in finding.what]
     assert [finding.level for finding in found] == [level]
-
-
-def test_this_pc_can_be_diagnosed_and_each_finding_is_plain_data(settings: Settings) -> None:
-    found = doctor.diagnose(settings)
-    assert found
-    assert all(set(finding.to_dict()) == {"level", "what", "hint"} for finding in found)
-    assert isinstance(found[0], Finding)
