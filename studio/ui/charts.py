@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from studio.ui.charts_marks import add_marks, held_out_hover
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
@@ -27,7 +29,7 @@ GRID = "rgba(139,147,163,0.22)"
 
 
 def training_figure(story: Story, max_points: int = MAX_POINTS) -> go.Figure:
-    """Loss (raw, smoothed, held-out) above the learning rate, over optimizer steps."""
+    """Loss (raw, smoothed, held-out) above the learning rate, over optimizer steps, with marks."""
     import plotly.graph_objects as go
 
     points = story.points
@@ -50,7 +52,8 @@ def training_figure(story: Story, max_points: int = MAX_POINTS) -> go.Figure:
         figure.add_scatter(
             x=[step for step, _ in story.evals], y=[_finite(loss) for _, loss in story.evals],
             name="held-out loss", mode="lines+markers", line={"color": HELD_OUT, "width": 1.5},
-            marker={"size": 8}, hovertemplate="%{y:.4f}<extra>held-out loss</extra>",
+            marker={"size": 8}, text=held_out_hover(story),
+            hovertemplate="%{y:.4f} (%{text})<extra>held-out loss</extra>",
         )
     figure.add_scatter(
         x=steps, y=[_finite(points[index].learning_rate) for index in kept], yaxis="y2",
@@ -58,6 +61,7 @@ def training_figure(story: Story, max_points: int = MAX_POINTS) -> go.Figure:
         showlegend=False, hovertemplate="%{y:.2e}<extra>learning rate</extra>",
     )
     figure.update_layout(**_layout(story))
+    add_marks(figure, story, HELD_OUT)
     return figure
 
 
