@@ -82,5 +82,6 @@ def live_plot(figure: Any = None, *, height_pixels: int, elem_id: str, empty_tex
 
 
 def figure_value(figure: Any) -> str:
-    """What the component's value is for a figure; empty for none."""
-    return "" if figure is None else figure.to_json()
+    """What the component's value is for a figure; empty for none. A trace keeps its uid, by which
+    the plot knows again what was hidden."""
+    return "" if figure is None else figure.to_json(remove_uids=False)

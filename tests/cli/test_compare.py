@@ -65,7 +65,7 @@ def test_a_wrong_name_or_metric_is_a_sentence(call: Any, runs: None) -> None:
 
 def test_a_note_and_a_title_are_kept_shown_and_listed(call: Any, runs: None) -> None:
     assert call("note", "small", "Good enough.", "--title", "Quick one")[0] == 0
-    code, out, _ = call("note", "small", "--json")
+    _, out, _ = call("note", "small", "--json")
     assert json.loads(out) == {"run": "small", "title": "Quick one", "note": "Good enough."}
     assert "Quick one" in call("runs")[1] and "Good enough." in call("note", "small")[1]
     call("note", "small", "")
