@@ -29,6 +29,7 @@ FRESH_SECONDS = 1.0
 BUSY_STATES = {
     "preparing": "Preparing", "loading": "Loading the model", "tokenising": "Reading the data",
     "training": "Training", "evaluating": "Evaluating", "saving": "Saving",
+    "pausing": "Pausing", "stopping": "Stopping", "cancelling": "Cancelling",
 }
 
 

@@ -11,7 +11,8 @@ from studio.errors import BusyError, RunError
 from studio.presets import starter_recipe
 from studio.runs import create_run
 from studio.settings import Settings
-from studio.ui.panels import train, train_run, train_view
+from studio.training.control import Control
+from studio.ui.panels import run_controls, train, train_run, train_view
 from studio.ui.panels.train_summary import summary_view
 from studio.ui.reading import Reading
 from studio.ui.shared import Shared
@@ -101,6 +102,69 @@ def test_an_interrupted_run_can_be_resumed_and_a_finished_one_cannot(studio: Stu
     assert not train_run.look(studio, "").can_resume
 
 
+def buttons(now: train_run.Snapshot) -> dict[str, bool]:
+    """Which of a run's buttons are there, and whether they can be pressed."""
+    page = sent(train_run.page(now, {}))
+    return {name: page[name].interactive for name in
+            ("pause", "stop", "cancel", "resume", "requeue", "at_work") if page[name].visible}
+
+
+def test_what_was_asked_is_shown_at_once_and_only_more_can_be_asked(studio: Studio):
+    run = create_run(studio.settings, starter_recipe(), "orders")
+    with run.owned():
+        run.append("state", state="training")
+        assert buttons(train_run.look(studio, "")) == {
+            "pause": True, "stop": True, "cancel": True}
+        run.append("asked", what="pause")
+        now = train_run.look(studio, "")
+        assert buttons(now) == {"pause": False, "stop": True, "cancel": True}
+        status = sent(train_run.page(now, {}))["status"]
+        assert "Pausing" in status and "then a checkpoint is saved" in status
+        run.append("asked", what="cancel")
+        assert buttons(train_run.look(studio, "")) == {
+            "pause": False, "stop": False, "cancel": False}
+    run.append("state", state="paused")
+    assert set(buttons(train_run.look(studio, ""))) == {"resume", "requeue"}
+
+
+def test_a_run_that_waits_can_begin_at_once_but_not_wait_twice(studio: Studio):
+    studio.queue.add(starter_recipe(), "orders")
+    now = train_run.look(studio, "")
+    assert set(buttons(now)) == {"resume"}
+    assert sent(train_run.page(now, {}))["resume"].value == "Start now"
+
+
+def test_a_cancel_is_asked_about_while_there_is_something_to_cancel(studio: Studio):
+    run = create_run(studio.settings, starter_recipe(), "orders")
+    with run.owned():
+        run.append("state", state="training")
+        for cancelling, asks in (("", False), ("orders", True), ("other", False)):
+            now = train_run.look(studio, "", cancelling)
+            assert sent(train_run.page(now, {}))["confirm"].visible is asks
+    run.append("state", state="done")
+    now = train_run.look(studio, "", "orders")
+    assert not sent(train_run.page(now, {}))["confirm"].visible
+
+
+def test_a_run_of_another_program_is_asked_through_its_folder(studio: Studio):
+    run = create_run(studio.settings, starter_recipe(), "orders")
+    with run.owned():
+        run.append("state", state="training")
+        run_controls.ask_run(studio, "orders", "pause")
+        control = Control()
+        with control.attending(run):
+            assert control() and control.asked == "pause"
+    run.append("state", state="done")
+    with pytest.raises(RunError, match="not being trained"):
+        run_controls.ask_run(studio, "orders", "pause")
+
+
+def test_what_memory_changed_on_the_way_is_told_in_the_words_of_the_form():
+    page = train_view.status_view(story(3, adapted={
+        "training.batch_size": 2, "training.gradient_checkpointing": "on"}))
+    assert "Micro-batch 2, Gradient checkpointing on" in page
+
+
 def test_a_damaged_recipe_is_a_sentence_and_not_a_broken_page(studio: Studio):
     run = create_run(studio.settings, starter_recipe(), "orders")
     (run.path / "recipe.yaml").write_text("model: [", encoding="utf-8")
@@ -137,5 +201,6 @@ def test_the_panel_builds_with_private_events_and_a_field_for_every_setting(stud
                if event["api_visibility"] != "private"]
     assert visible == []
     ids = {part["props"].get("elem_id") for part in demo.config["components"]}
-    assert {"train-start", "train-stop", "train-resume", "train-plot", "train-log",
+    assert {"train-start", "train-add", "train-pause", "train-stop", "train-cancel",
+            "train-resume", "train-plot", "train-log", "queue-run", "grid-lines",
             "runs-table"} <= ids

@@ -20,6 +20,7 @@ from studio.ui.guard import guarded
 from studio.ui.live_plot import figure_value, live_plot
 from studio.ui.panels import run_controls, train_view
 from studio.ui.panels.evaluations_view import evaluations_view
+from studio.ui.panels.train_alarms_view import alarms_view
 from studio.ui.shared import QUIET, Shared
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ RESUMABLE = ("queued", "paused", "stopped", "interrupted", "failed")
 Seen = dict[str, Any]
 Part = tuple[Any, Callable[[], Any]]
 PARTS = ("status", "trouble", "pause", "stop", "cancel", "resume", "requeue", "at_work", "confirm",
-         "plot", "telemetry", "log", "evaluations", "load", "load_box", "recipe", "recipe_box")
+         "alarms", "plot", "telemetry", "log", "evaluations", "load", "load_box", "recipe",
+         "recipe_box")
 ASKS = ("", "pause", "stop", "cancel")
 """What can be asked of a run at work; each is stronger than the one before."""
 
@@ -96,7 +98,9 @@ def build(
     views = {
         "trouble": gr.HTML(visible=False, elem_id="train-trouble", padding=False),
         "status": gr.HTML(train_view.status_view(None), elem_id="train-status"),
-        **run_controls.build(isolated), **_build_course(), **_build_recipe(),
+        **run_controls.build(isolated),
+        "alarms": gr.HTML(visible=False, elem_id="train-alarms", padding=False),
+        **_build_course(), **_build_recipe(),
     }
     return _wire(studio, shared, chosen, views)
 
@@ -193,6 +197,8 @@ def view(now: Snapshot) -> dict[str, Part]:
         "trouble": (now.trouble, lambda: gr.HTML(
             markup.note(*(now.trouble or ("", "")), "problem"), visible=bool(now.trouble))),
         "status": ((told, now.about), lambda: train_view.status_view(story, now.about)),
+        "alarms": (told, lambda: gr.HTML(
+            alarms_view(story), visible=bool(story and story.alarms))),
         "plot": (told, lambda: figure_value(
             charts.training_figure(story) if story and story.points else None)),
         "telemetry": (telemetry, lambda: telemetry),
