@@ -17,16 +17,22 @@ import psutil
 _CLOCK_SLACK_SECONDS = 2.0
 """A process's start time may shift by this much when the system clock is corrected."""
 
+_owned_here: set[Path] = set()
+"""The owner files of this process. One that names it and is not among these was left behind when
+its folder was moved away; the folder may have come back since."""
+
 
 class OwnerLock:
     """The owner file of one folder."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = path.absolute()
 
     def is_alive(self) -> bool:
         """True while the process named in the file is running, this one included."""
         owner = self._read()
+        if owner == _this_process():
+            return self._path in _owned_here
         return owner is not None and _is_running(*owner)
 
     def take(self) -> bool:
@@ -40,10 +46,14 @@ class OwnerLock:
                 json.dump({"pid": pid, "started": started}, file)
         except FileExistsError:
             return False
-        return self._read() == _this_process()
+        if self._read() != _this_process():
+            return False
+        _owned_here.add(self._path)
+        return True
 
     def release(self) -> None:
         """Stop being the owner; another process's file is left alone."""
+        _owned_here.discard(self._path)
         if self._read() == _this_process():
             self._path.unlink(missing_ok=True)
 

@@ -117,12 +117,16 @@ def _download(
 def _checkpoints(
     recipe: Recipe, settings: Settings, weights: int, state: int
 ) -> DiskPart:
-    """The newest is written before the oldest is deleted, so one more lies there for a moment."""
+    """The newest is written before the oldest is deleted, so one more lies there for a moment.
+
+    Where it is evaluated on the way, the best of these stays beside them.
+    """
     training = recipe.training
     kept = training.save_total_limit + 1
     if training.max_steps or not training.save_steps:
         kept = min(kept, math.ceil(training.max_steps / training.save_steps)
                    if training.save_steps else 1)
+    kept += bool(training.eval_steps)
     return DiskPart(
         "checkpoints", kept * (weights + state),
         f"{kept} at a time, each {readable_bytes(weights)} of trained weights and "

@@ -37,6 +37,7 @@ from studio.training.reporter import StateReporter, TrainReporter
 from studio.training.rows import longest
 from studio.training.scorers import require_scorer
 from studio.training.setup import Base, Found, Setup, forward_kept, make_setup
+from studio.training.space import foresee_space
 from studio.training.trackers import require_trackers
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Stages:
         checkpoint = self._start_point(resume)
         device = calibrated(pick_device(), self.settings)
         found = self.find(device)
+        foresee_space(self.recipe, found.shape, self.run, self.settings)
         # Data come first: a mistake in them is told before a large model was loaded for minutes.
         data = self.tokenise(found, device)
         base = self.load(found, device)

@@ -1,13 +1,11 @@
-"""Stopping, dying, going on: the later steps are the same as if nothing had happened."""
+"""Stopping and going on: the later steps are the same as if nothing had happened.
+
+What a kill leaves is in test_kill.py, damaged checkpoints in test_checkpoints.py.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -69,40 +67,6 @@ def test_a_run_stopped_while_measuring_goes_on_to_the_same_losses(
     assert _losses(parts) == whole
 
 
-_PROGRAM = """
-import sys
-import time
-from pathlib import Path
-from studio.runs import Run
-from studio.settings import Settings
-from studio.training.loop import train
-run = Run(Path(sys.argv[1]))
-train(run.recipe, run, lambda: False, settings=Settings(home=Path(sys.argv[2]), offline=True))
-"""
-
-
-def test_a_killed_run_reads_as_interrupted_and_goes_on_from_its_last_checkpoint(
-    settings: Settings, make_recipe: MakeRecipe
-) -> None:
-    recipe = make_recipe(training__max_steps=16, training__save_steps=4)
-    run = create_run(settings, recipe, "killed")
-    program = subprocess.Popen([sys.executable, "-c", _PROGRAM, str(run.path),
-                                str(settings.home)], cwd=Path(__file__).parents[2],
-                               env={**os.environ, "OMP_NUM_THREADS": "1"})
-    try:
-        while run.story().step < 6:
-            assert program.poll() is None
-            time.sleep(0.02)
-    finally:
-        program.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-        program.wait()
-    assert run.story().state == "interrupted"
-    assert train(recipe, run, lambda: False, settings=settings, resume=True) == "done"
-    story = run.story()
-    assert [point.step for point in story.points] == list(range(1, 17))
-    assert story.state == "done" and run.has_adapter
-
-
 def test_without_a_checkpoint_it_starts_again_and_says_so(
     settings: Settings, make_recipe: MakeRecipe
 ) -> None:
@@ -134,17 +98,3 @@ def test_data_that_changed_in_between_is_noticed(
     orders.write_text("\n".join([json.dumps(first), *lines[1:]]), encoding="utf-8")
     train(recipe, run, lambda: False, settings=settings, resume=True)
     assert any("not the same as when" in line for line in run.story().log_tail)
-
-
-def test_an_older_checkpoint_serves_where_the_newest_is_torn(
-    settings: Settings, make_recipe: MakeRecipe
-) -> None:
-    recipe = make_recipe(training__max_steps=20, training__save_steps=2)
-    run = create_run(settings, recipe, "a")
-    train(recipe, run, lambda: run.story().step >= 5, settings=settings)
-    older, newest = run.checkpoints()
-    (newest / "optimizer.pt").write_bytes(b"torn")
-    assert run.checkpoints() == [older]
-    train(recipe, run, lambda: False, settings=settings, resume=True)
-    assert run.story().state == "done"
-    assert [point.step for point in run.story().points] == list(range(1, 21))
