@@ -5,7 +5,9 @@ With --queue nothing is trained: the run, or each run of a grid, waits for its t
 
 from __future__ import annotations
 
+import math
 import time
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +25,7 @@ from studio.cli.common import (
     report,
 )
 from studio.cli.show import console
+from studio.comparison import perplexity
 from studio.errors import RecipeError, RunError
 from studio.progress import Progress, Step
 from studio.recipe import Recipe
@@ -126,7 +129,7 @@ def _follow(jobs: JobRunner, run: Run, since_seconds: float = 0.0) -> dict[str, 
 
 
 class _Notes:
-    """What a run noted, each once, on standard error above the progress."""
+    """What a run noted and its alarms, each once, on standard error above the progress."""
 
     def __init__(self, run: Run, since_seconds: float) -> None:
         self._run = run
@@ -135,11 +138,17 @@ class _Notes:
 
     def tell(self) -> None:
         """Print what was noted since the last time."""
-        found = [event["text"] for event in self._run.events()
-                 if event["type"] == "note" and event["time"] >= self._since_seconds]
+        found = [_told(event) for event in self._run.events()
+                 if event["type"] in ("note", "alarm") and event["time"] >= self._since_seconds]
         for text in found[self._told:]:
             show.errors.print(show.escape(text), soft_wrap=True)
         self._told = len(found)
+
+
+def _told(event: dict[str, Any]) -> str:
+    if event["type"] == "note":
+        return str(event["text"])
+    return f"Step {event['step']}: {event['text']} {event['hint']}".rstrip()
 
 
 def tell_progress(story: Story, progress: Progress) -> None:
@@ -161,19 +170,38 @@ def result_of(run: Run) -> dict[str, Any]:
     return {
         "run": run.name, "state": story.state, "step": story.step,
         "total_steps": story.total_steps,
-        "loss": story.points[-1].loss if story.points else None,
-        "eval_loss": story.evals[-1][1] if story.evals else None,
+        "loss": _finite(story.points[-1].loss) if story.points else None,
+        **_evaluations_of(story), "result_step": story.result_step, "detail": story.detail,
+        "alarms": [asdict(alarm) for alarm in story.alarms],
         "seconds": story.elapsed_seconds, "tokens_per_second": story.tokens_per_second,
         "folder": str(run.path), "adapter": str(run.adapter_path) if run.has_adapter else None,
     }
+
+
+def _evaluations_of(story: Story) -> dict[str, Any]:
+    """The last and the best held-out loss, the last also as a perplexity."""
+    last = _finite(story.evals[-1][1]) if story.evals else None
+    step, best = story.best or (None, None)
+    return {"eval_loss": last,
+            "eval_perplexity": None if last is None else _finite(perplexity(last)),
+            "best_eval_loss": best, "best_step": step}
+
+
+def _finite(value: float) -> float | None:
+    """JSON knows no NaN."""
+    return value if math.isfinite(value) else None
 
 
 def show_result(result: dict[str, Any]) -> None:
     """A finished run in words."""
     words = {"done": "finished", "stopped": "stopped, and kept what it had"}
     loss = "" if result["loss"] is None else f", loss {result['loss']:.4f}"
+    held_out = "" if result["eval_perplexity"] is None else (
+        f", held-out loss {result['eval_loss']:.4f} (perplexity {result['eval_perplexity']:.4g})")
     console.print(f"Run {result['run']} {words.get(result['state'], result['state'])} at step "
-                  f"{result['step']} of {result['total_steps']}{loss}.")
+                  f"{result['step']} of {result['total_steps']}{loss}{held_out}.")
+    if result["result_step"] not in (None, result["step"]):
+        console.print(f"The adapter holds the weights of step {result['result_step']}.")
     if result["adapter"]:
         console.print(f"Adapter: {show.escape(result['adapter'])}", soft_wrap=True)
     if result["state"] in ("stopped", "paused"):

@@ -41,12 +41,6 @@ class BestEvaluation(Observer):
     def begin(self, live: Live) -> None:
         self._live = live
         self._losses = [loss for _, loss in live.run.story().evals]
-        wanted = live.recipe.training
-        needs_evaluations = wanted.early_stopping_patience > 0 or wanted.keep == "best"
-        if needs_evaluations and (wanted.eval_steps == 0 or live.data.eval is None):
-            live.run.append("note", level="warning", text=(
-                "Early stopping and keeping the best step need evaluations on the way: set "
-                "training.eval_steps, and hold out a part of the data."))
 
     def evaluated(self, step: int, loss: float) -> None:
         assert self._live is not None

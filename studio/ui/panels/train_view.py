@@ -9,6 +9,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from studio.comparison import perplexity
 from studio.files import readable_bytes
 from studio.recipe import form_fields
 from studio.ui.markup import bar, empty, note, readable_seconds, tiles
@@ -54,7 +55,7 @@ def status_view(story: Story | None, about: About | None = None) -> str:
     if about and about.note:
         head += f'<p class="run-note">{escape(about.note)}</p>'
     return (f'<div class="run-status">{head}{_progress(story)}{_numbers(story)}{_adapted(story)}'
-            f"{_error(story)}</div>")
+            f"{_result(story)}{_error(story)}</div>")
 
 
 def _name(name: str, title: str) -> str:
@@ -107,10 +108,24 @@ def _numbers(story: Story) -> str:
         ("step", "step", steps),
         ("epoch", "epoch", f"{story.epoch:.2f}"),
         ("loss", "loss", f"{last.loss:.4f}" if last else "–"),
-        ("held-out", "held-out loss", held_out),
+        ("held-out", f"held-out loss{_perplexity(story)}", held_out),
         ("speed", "tokens/s", speed),
         time_tile,
     ])
+
+
+def _perplexity(story: Story) -> str:
+    return f", perplexity {perplexity(story.evals[-1][1]):.4g}" if story.evals else ""
+
+
+def _result(story: Story) -> str:
+    """Which step the result is of, where it is not the last one."""
+    step = story.result_step
+    if step is None or step == story.step or story.is_active:
+        return ""
+    best = story.best
+    why = f", which has the best held-out loss ({best[1]:.4f})" if best and best[0] == step else ""
+    return note(f"The result holds the weights of step {step:,}{why}.")
 
 
 def _error(story: Story) -> str:
