@@ -10,6 +10,7 @@ from typing import Any
 
 from studio.device import pick_device, release_memory
 from studio.training.out_of_memory import memory_lasts
+from studio.training.random_states import RandomStates
 from studio.training.rows import measuring
 
 
@@ -18,6 +19,15 @@ def held_out_loss(trainer: Any, stop: Callable[[], bool]) -> float | None:
 
     The run is told when it takes fewer examples at once, and when even one is too many.
     """
+    # A data loader draws a seed whenever it is begun, and dropout would draw others than without.
+    states = RandomStates.now()
+    try:
+        return _with_fewer(trainer, stop)
+    finally:
+        states.restore()
+
+
+def _with_fewer(trainer: Any, stop: Callable[[], bool]) -> float | None:
     found: list[float | None] = []
     while not memory_lasts(lambda: found.append(_measured(trainer, stop))):
         release_memory(pick_device())

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from studio.story import Story
 
-HEIGHT_PIXELS = 220
+HEIGHT_PIXELS = 300
 FEWEST_POINTS = 3
 """Two points are told by their numbers."""
 
@@ -46,23 +46,26 @@ def learning_figure(story: Story | None) -> go.Figure | None:
 
 def _layout(story: Story) -> dict[str, Any]:
     axis = {"gridcolor": GRID, "zeroline": False, "automargin": True}
-    rise = {**axis, "title": {"text": "rise of the loss on general text, %", "standoff": 6},
-            "rangemode": "tozero", "nticks": 4}
-    right = {**axis, "title": {"text": "answers right, %", "standoff": 6}, "range": [-4, 104],
-             "nticks": 5}
+    right = {**axis, "range": [-4, 104], "nticks": 3}
+    rise = {**axis, "rangemode": "tozero", "nticks": 4}
+    panels = [("answers right, %", right)] if story.scores else []
+    panels += [("loss on general text, rise in %", rise)] if story.forgetting else []
+    lower, upper = (0.0, 0.38), (0.58, 0.96)
+    domains = [upper, lower] if len(panels) == 2 else [(0.0, 0.92)]
+    names = ("yaxis", "yaxis2")
+    title = {"xref": "paper", "yref": "paper", "x": 0, "xanchor": "left", "yanchor": "bottom",
+             "showarrow": False, "font": {"size": 11}}
     last = max(story.total_steps, story.step, 1)
-    axes = {"yaxis": rise}
-    if story.scores:
-        axes = {"yaxis": {**right, "domain": [0.56, 1.0]}, "yaxis2": {**rise, "domain": [0, 0.44]}}
-    if story.scores and not story.forgetting:
-        axes = {"yaxis": right}
     return {
-        "template": None, "height": HEIGHT_PIXELS * (2 if len(axes) == 2 else 1),
+        "template": None, "height": HEIGHT_PIXELS,
         "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": TEXT, "size": 12}, "margin": {"l": 48, "r": 12, "t": 16, "b": 40},
         "hovermode": "x unified", "showlegend": False,
         "uirevision": story.name, "datarevision": story.version,
+        "annotations": [{**title, "text": text, "y": domain[1] + 0.02}
+                        for (text, _), domain in zip(panels, domains, strict=True)],
         "xaxis": {**axis, "title": {"text": "step", "standoff": 6}, "range": [0, last * 1.01],
-                  "anchor": "y2" if len(axes) == 2 else "y"},
-        **axes,
+                  "anchor": names[len(panels) - 1].replace("axis", "")},
+        **{name: {**panel, "domain": list(domain)}
+           for name, (_, panel), domain in zip(names, panels, domains, strict=False)},
     }

@@ -109,8 +109,7 @@ def test_the_losses_are_the_same_to_the_bit_whether_or_not_anything_is_asked(
                    "    torch.manual_seed(7)\n    return random.random()\n", encoding="utf-8")
     asked = {**WATCHED, "monitor__scorer": "python", "monitor__scorer_value": f"{own}:score",
              "training__max_steps": 5, **changes}
-    silent = {"training__max_steps": 5, "data__eval_fraction": 0.2, "training__eval_steps": 3,
-              **changes}
+    silent = {"training__max_steps": 5, "data__eval_fraction": 0.2, **changes}
     with_all = _train(settings, make_recipe(**asked), "asked")
     without = _train(settings, make_recipe(**silent), "silent")
     assert read_samples(with_all) and with_all.story().scores and with_all.story().forgetting

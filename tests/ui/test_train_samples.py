@@ -1,4 +1,4 @@
-"""The card of answers: what changed is marked, what stayed shares a line, nothing is shown twice."""
+"""The card of answers: changes are marked, equal answers share a line, nothing is shown twice."""
 
 from __future__ import annotations
 
@@ -101,6 +101,6 @@ def test_a_real_run_fills_the_card_once(settings: Settings, tiny_model: Path,
     first = train_samples.page(run, [])
     card, timeline, measures, _, plot, scored, seen = first
     assert card.visible is not False and "7 pizzas" in timeline and "Step 0" in timeline
-    assert "json_valid, 3 prompts" in measures and "loss on general text" in measures
+    assert "valid JSON, of 3 answers" in measures and "loss on general text" in measures
     assert plot == "" and "Scored answers after step 3" in scored
     assert train_samples.page(run, seen) == gr.skip()

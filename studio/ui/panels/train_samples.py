@@ -26,7 +26,9 @@ Seen = list[Any]
 def build(studio: Studio, shared: Shared, chosen: gr.State) -> None:
     """Lay out the card and keep it up to date. `chosen` holds the name of the run that the person
     opened; empty follows the newest."""
-    with gr.Group(elem_classes="card", visible=False, elem_id="train-samples-card") as card:
+    # A group that is updated draws itself twice, so a column around it is what hides.
+    with (gr.Column(visible=False, elem_id="train-samples-card") as card,
+          gr.Group(elem_classes="card")):
         gr.HTML(markup.heading("What it answers", "The model in training, asked the same again "
                                "and again. Words that changed are marked."))
         timeline = gr.HTML(elem_id="train-samples", padding=False)
@@ -53,7 +55,7 @@ def page(run: Run | None, seen: Seen) -> Any:
         return gr.skip()
     timeline, scored = _answers(run, story)
     measures, figure = measures_view(story), charts_learning.learning_figure(story)
-    return [gr.Group(visible=bool(timeline or measures)), timeline, measures,
+    return [gr.Column(visible=bool(timeline or measures)), timeline, measures,
             gr.Column(visible=figure is not None), figure_value(figure), scored, key]
 
 

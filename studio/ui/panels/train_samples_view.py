@@ -24,6 +24,11 @@ OPEN_PROMPTS = 6
 ENDS_SHOWN = 4
 """So many of the first and of the last answers stand open, the ones between are folded."""
 SCORED_SHOWN = 30
+SCORER_WORDS = {
+    "exact_match": "exactly as expected", "json_valid": "valid JSON",
+    "json_equal": "the expected JSON", "contains": "holds the text", "regex": "fits the pattern",
+    "python": "by your own function",
+}
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 
 
@@ -103,9 +108,9 @@ def marked_changes(before: str, now: str) -> str:
     """`now` as HTML, words that did not stand in `before` marked; nothing is marked where little
     is left of it, since then everything is new."""
     old, new = _WORDS.findall(before), _WORDS.findall(now)
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-    if matcher.ratio() < 0.3:
+    if _kept_share(old, new) < 0.5:
         return escape(now)
+    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
     parts = []
     for kind, _, _, start, end in matcher.get_opcodes():
         text = "".join(new[start:end])
@@ -118,6 +123,12 @@ def marked_changes(before: str, now: str) -> str:
     return "".join(parts)
 
 
+def _kept_share(old: list[str], new: list[str]) -> float:
+    """How much of two texts is the same, words alone: brackets and commas are always there."""
+    before, now = ([part for part in parts if part[0].isalnum()] for parts in (old, new))
+    return difflib.SequenceMatcher(None, before, now, autojunk=False).ratio()
+
+
 def measures_view(story: Story | None) -> str:
     """Scores and the loss on general text, from before the training to now, as tiles."""
     if story is None:
@@ -125,7 +136,8 @@ def measures_view(story: Story | None) -> str:
     pairs = []
     if story.scores:
         first, last = story.scores[0], story.scores[-1]
-        pairs.append(("score", f"answers right ({last.scorer}, {last.count} prompts)",
+        word = SCORER_WORDS.get(last.scorer, last.scorer)
+        pairs.append(("score", f"{word}, of {last.count} answers",
                       _from_to(f"{first.value:.0%}", f"{last.value:.0%}",
                                first.step != last.step)))
     if story.forgetting:
