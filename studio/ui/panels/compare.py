@@ -69,7 +69,7 @@ def build(studio: Studio, shared: Shared) -> None:
         parts = {
             "runs": controls["runs"],
             "plot": live_plot(height_pixels=HEIGHT_PIXELS, elem_id="compare-plot",
-                              empty_text="These runs have nothing of this to show."),
+                              empty_text="Nothing to draw: choose runs, and a curve they have."),
             "summary": gr.HTML(nothing_chosen(), elem_id="compare-summary"),
         }
         save = gr.Button("Save the points as CSV", size="sm", elem_id="compare-save",
