@@ -129,7 +129,8 @@ class JobRunner:
         """Gives the function that starts the thread; the device is given back if it is not used."""
         with self._lock:
             if self._job is not None:
-                raise BusyError(f"The run {self._job.run.name} is training right now.", _FREE)
+                raise BusyError(f"The run {self._job.run.name} is training right now.",
+                                "Add this one to the queue, or stop the other one first.")
             holder = Holder("A training run", _FREE)
             self._arbiter.acquire(holder)
             try:

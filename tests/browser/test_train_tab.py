@@ -20,6 +20,17 @@ LONG_STEPS = 1500
 """Of some milliseconds each: long enough that a person can press Pause before the end."""
 
 
+RECORD_NOTIFICATIONS = """() => {
+    window.told = [];
+    window.Notification = class {
+        constructor(title) { window.told.push(title); }
+        static permission = 'granted';
+        static async requestPermission() { return 'granted'; }
+    };
+}"""
+"""A browser without a desktop shows none; this one writes down what it is asked to show."""
+
+
 def open_recipe(page: Any, path: Path) -> None:
     """Fill the whole form from a recipe file, by the button of the page."""
     with page.expect_file_chooser() as chooser:
@@ -82,11 +93,16 @@ def test_a_queue_outlives_a_reload_and_a_kill_and_a_paused_run_goes_on(
     page.get_by_role("button", name="Later: long").click()
     wait_for_order(page, ["short", "long"])
 
+    # A note at the end is a switch of the browser, so it outlives a reload too.
+    page.locator("#notify summary").click()
+    page.get_by_label("Play a sound").check()
+
     # A page that is reloaded shows the same order; so does a studio that was killed, and there
     # nothing begins by itself.
     page.reload()
     show_part(page, "Queue")
     wait_for_order(page, ["short", "long"])
+    wait_for_text(page, "#notify .notify-state", "Sound")
     program.kill()
     program = studio_at(home)
     page = open_page(program.url)
@@ -112,12 +128,27 @@ def test_a_queue_outlives_a_reload_and_a_kill_and_a_paused_run_goes_on(
     program.kill()
     page = open_page(studio_at(home).url)
     show_part(page, "Run")
+    page.evaluate(RECORD_NOTIFICATIONS)
+    page.locator("#notify summary").click()
+    page.get_by_label("Show a notification").check()
     page.locator("#train-resume").click()
     wait_for_text(page, "#train-status", "Done")
+    page.wait_for_function("() => window.told.includes('long: done')")
     assert steps_told(home, "long") == list(range(1, LONG_STEPS + 1))
     assert [plan["start_step"] for plan in events(home, "long", "plan")] == [0, paused_at]
     show_part(page, "Queue")
     wait_for_text(page, "#queue-waiting", "The queue is empty")
+    show_part(page, "Run")
+
+    # One more is cancelled, after a question; nothing of it is kept but its story.
+    open_recipe(page, recipe)
+    page.locator("#train-name input, #train-name textarea").fill("unwanted")
+    page.locator("#train-start").click()
+    page.locator("#train-cancel").click()
+    assert page.locator("#train-status [data-run=unwanted]").is_visible()
+    page.locator("#train-cancel-now").click()
+    wait_for_text(page, "#train-status", "Cancelled.*unwanted")
+    assert not (home / "runs" / "unwanted" / "adapter").exists()
 
     # Both over one another.
     for name in ("short", "long"):

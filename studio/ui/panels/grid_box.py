@@ -67,11 +67,11 @@ def _wire(
     inputs = {"name": name, "lines": box.lines, **shared.form()}
     outputs = [found, box.add]
 
-    def show(name: str, lines: str, **form: Any) -> list[Any]:
-        return list(preview(studio, name, lines, form))
+    def show(name: str | None, lines: str | None, **form: Any) -> list[Any]:
+        return list(preview(studio, name or "", lines or "", form))
 
-    def add_line(key: str | None, lines: str, **form: Any) -> list[Any]:
-        return [None, with_line(lines, key, form) if key else gr.skip()]
+    def add_line(key: str | None, lines: str | None, **form: Any) -> list[Any]:
+        return [None, with_line(lines or "", key, form) if key else gr.skip()]
 
     live: dict[str, Any] = {"inputs_kwargs": inputs, "outputs": outputs,
                             "trigger_mode": "always_last", **DIRECT}

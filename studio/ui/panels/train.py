@@ -70,8 +70,8 @@ def _wire_start(
     studio: Studio, shared: Shared, chosen: gr.State, controls: Controls, run: RunPart,
     parts: gr.Tabs,
 ) -> None:
-    def start_run(name: str, isolated: bool, **form: Any) -> list[Any]:
-        studio.jobs.start(recipe_of(form), name.strip() or None, isolated=isolated)
+    def start_run(name: str | None, isolated: bool, **form: Any) -> list[Any]:
+        studio.jobs.start(recipe_of(form), (name or "").strip() or None, isolated=isolated)
         return ["", "", gr.Tabs(selected="run"), *run.refresh("", {})]
 
     def with_whole_form() -> None:
@@ -92,12 +92,14 @@ def _wire_add(
     def shown() -> list[Any]:
         return ["", gr.Tabs(selected="queue"), *queue.refresh(queue_panel.NEVER)]
 
-    def add_run(name: str, isolated: bool, **form: Any) -> list[Any]:
-        studio.queue.add(recipe_of(form), name.strip() or None, isolated=isolated)
+    def add_run(name: str | None, isolated: bool, **form: Any) -> list[Any]:
+        studio.queue.add(recipe_of(form), (name or "").strip() or None, isolated=isolated)
         return shown()
 
-    def add_grid(name: str, isolated: bool, lines: str, **form: Any) -> list[Any]:
-        runs = grid_box.runs_of(studio, name, lines, recipe_of(form))
+    def add_grid(
+        name: str | None, isolated: bool, lines: str | None, **form: Any
+    ) -> list[Any]:
+        runs = grid_box.runs_of(studio, name or "", lines or "", recipe_of(form))
         studio.queue.add_all(runs, isolated=isolated)
         return shown()
 

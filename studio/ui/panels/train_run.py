@@ -115,7 +115,7 @@ def _build_course() -> dict[str, Any]:
         "log": gr.HTML(train_view.log_view(None), elem_id="train-log"),
     }
     parts["evaluations"] = gr.HTML(visible=False, elem_id="train-evaluations", padding=False)
-    with gr.Accordion("Load, memory and temperature", visible=False,
+    with gr.Accordion("Load, memory and temperature", open=False, visible=False,
                       elem_id="train-load-box") as parts["load_box"]:
         parts["load"] = live_plot(
             height_pixels=charts_telemetry.HEIGHT_PIXELS, elem_id="train-load",
