@@ -99,8 +99,11 @@ class Forgetting(Observer):
         return found
 
     def _measure_once(self, step: int) -> None:
-        if self._live is not None and self._base_loss is not None and step > self._measured_step:
-            self._measure(self._live, step)
+        live = self._live
+        if live is None or self._base_loss is None or live.is_spoilt:
+            return
+        if step > self._measured_step:
+            self._measure(live, step)
 
     def _measure(self, live: Live, step: int) -> None:
         began = time.monotonic()

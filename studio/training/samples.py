@@ -68,7 +68,7 @@ class Samples(Observer):
     def _round(self, live: Live, step: int) -> None:
         """One answer to each prompt; nothing is kept of a round that a stop cut short."""
         assert self._file is not None
-        if not self._prompts or step in self._file.steps or live.stop():
+        if not self._prompts or step in self._file.steps or live.stop() or live.is_spoilt:
             return
         began = time.monotonic()
         answers = answer_all(live, self._prompts, self._monitor.sample_tokens, _WHAT)
