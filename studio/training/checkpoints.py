@@ -113,7 +113,6 @@ def require_resumable(run: Run) -> None:
     A finished run whose result has gone can be resumed where it has a checkpoint: the result is
     made from that again.
     """
-    require_run_folder(run)
     story = run.story()
     if story.is_active:
         raise RunError(f"The run {run.name} is being trained right now.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from studio.device import pick_device, release_memory
 from studio.errors import Stopped
 from studio.recipe import Recipe
-from studio.runs import Run
+from studio.runs import Run, require_run_folder
 from studio.settings import Settings
 from studio.training.awake import kept_awake
 from studio.training.checkpoints import require_resumable
@@ -30,6 +30,7 @@ def train(
     from the newest complete checkpoint, or from the start where there is none. Raises StudioError
     after the error is in the run's events.
     """
+    require_run_folder(run)
     if resume:
         require_resumable(run)
     control = stop if isinstance(stop, Control) else Control(stop)

@@ -149,7 +149,8 @@ class Stages:
         if data.skipped:
             first = data.skipped[0]
             self.run.append("note", level="warning", text=(
-                f"{data.skipped_count:,} records are left out; the first: {first.what} "
+                f"{data.skipped_count:,} record{' is' if data.skipped_count == 1 else 's are'} "
+                f"left out; the first: {first.what} "
                 f"({first.where or 'no line'})."))
         record_environment(self.run, device, data.train, data.eval)
         self._stop_here()
