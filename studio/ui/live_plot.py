@@ -38,6 +38,8 @@ function draw() {
     for (const axis of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
         layout[axis].gridcolor = css('--border-color-primary', '#8b93a333');
     }
+    // The card's own: Plotly outlines the line under the pointer in it, in white if it is clear.
+    layout.paper_bgcolor = layout.plot_bgcolor = css('--card', '#fff');
     layout.hoverlabel = {bgcolor: css('--background-fill-primary', '#fff'),
         font: {color: css('--body-text-color', '#222')},
         bordercolor: css('--border-color-primary', '#888')};

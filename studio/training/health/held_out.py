@@ -21,15 +21,18 @@ def overfitting(curve: Curve) -> Alarm | None:
     around = [p.loss for p in curve.points if p.step <= best_step and math.isfinite(p.loss)]
     if not around or curve.recent >= statistics.median(around[-curve.window:]):
         return None
-    keep = curve.facts.recipe.training.keep
-    result = ("The result will be that step's (training.keep: best)." if keep == "best" else
+    recipe = curve.facts.recipe
+    result = ("The result will be that step's (training.keep: best)."
+              if recipe.training.keep == "best" else
               "Its checkpoint is kept; training.keep: best makes it the result.")
+    weaker = ("a lower training.learning_rate" if recipe.adapter.method == "none" else
+              "a little adapter.dropout, or a smaller adapter.rank")
     return curve.alarm(
         "overfitting", "warning",
         f"Overfitting: the held-out loss is {losses[-1]:.3f} and rising, it was {lowest:.3f} after "
         f"step {best_step}, while the training loss falls.",
         f"{result} Next time: fewer training.epochs, training.early_stopping_patience, more "
-        "varied examples, a little adapter.dropout, or a smaller adapter.rank.")
+        f"varied examples, {weaker}.")
 
 
 def leak(curve: Curve) -> Alarm | None:

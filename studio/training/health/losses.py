@@ -146,7 +146,9 @@ def beginning(curve: Curve) -> Alarm | None:
     """The first losses, before much was learned, tell whether the model fits the data."""
     if len(curve.losses) != 3 or not math.isfinite(curve.points[-1].loss):
         return None
-    loss, vocabulary = statistics.median(curve.losses), curve.facts.vocabulary
+    # A run that comes apart at once is another alarm's matter.
+    loss = min(curve.losses[0], statistics.median(curve.losses))
+    vocabulary = curve.facts.vocabulary
     if vocabulary > 1 and loss > 0.75 * math.log(vocabulary):
         blind = math.log(vocabulary)
         return curve.alarm(

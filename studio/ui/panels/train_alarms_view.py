@@ -22,7 +22,7 @@ def alarms_view(story: Story | None) -> str:
     newest = sorted(story.alarms, key=lambda alarm: alarm.step, reverse=True)
     older = newest[SHOWN:]
     folded = (f"<details><summary>{len(older)} earlier alarm{'s' if len(older) > 1 else ''}"
-              f"</summary>{_notes(older)}</details>" if older else "")
+              f'</summary><div class="alarms">{_notes(older)}</div></details>' if older else "")
     return f'<div class="alarms">{_notes(newest[:SHOWN])}{folded}</div>'
 
 
