@@ -11,7 +11,7 @@ from studio import recipe
 from studio.device import Device, resolve_dtype
 from studio.errors import ModelError, SetupError
 from studio.models.folder import ModelFolder
-from studio.models.libraries import first_line, quieten
+from studio.models.libraries import first_line, make_models_in_turn, quieten
 from studio.models.stoppable import stoppable_loading
 from studio.progress import ShouldStop, never
 
@@ -52,6 +52,7 @@ def load_base(
     from transformers import AutoModelForCausalLM
 
     quieten()
+    make_models_in_turn()
     options = _options(model, folder, device)
     try:
         with stoppable_loading(stop):

@@ -20,7 +20,7 @@ from studio.models.cache_shape import CachedLayers, cached_layers
 from studio.models.catalogue import known_config
 from studio.models.folder import check_is_model, check_remote_code, read_config
 from studio.models.hub import fetch_config
-from studio.models.libraries import first_line
+from studio.models.libraries import first_line, make_models_in_turn
 from studio.models.source import local_folder
 from studio.models.starter import STARTER_CONFIG, STARTER_NAME
 from studio.models.traits import Traits, traits_of
@@ -173,6 +173,7 @@ def meta_model(config: PretrainedConfig) -> nn.Module:
     import torch
     from transformers import AutoModelForCausalLM
 
+    make_models_in_turn()
     remote = bool(getattr(config, "auto_map", None))
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(config, trust_remote_code=remote)

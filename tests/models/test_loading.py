@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from studio.device import Device, pick_device
 from studio.errors import ModelError, SetupError
 from studio.models import find_model, load_base, load_tokenizer
 from studio.models.folder import ModelFolder
+from studio.models.shape import meta_model
 from studio.recipe import Model
 from studio.settings import Settings
+from tests.tiny import make_tiny_model
 
 CPU = Device("cpu", "CPU", "float32", 8 * 10**9)
 
@@ -108,3 +111,31 @@ def test_weights_that_are_missing_are_not_made_up(tiny_model: Path, tmp_path: Pa
 def test_loading_prints_nothing(folder: ModelFolder, capfd: pytest.CaptureFixture[str]) -> None:
     load_base(Model(), folder, CPU)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_model_has_one_number_format_also_while_others_are_being_counted(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """transformers sets torch's default format for the whole process while it makes a model."""
+    import torch
+    from transformers import AutoConfig
+
+    # Many layers, so that making it takes as long as it does for a real one.
+    folder = find_model(str(make_tiny_model(tmp_path / "deep", hidden=16, layers=48)), settings)
+    config = AutoConfig.from_pretrained(folder.path, dtype="float32")
+    config.num_hidden_layers = 2
+    loaded = threading.Event()
+
+    def count() -> None:
+        while not loaded.is_set():
+            meta_model(config)
+
+    counting = threading.Thread(target=count)
+    counting.start()
+    try:
+        formats = {parameter.dtype for _ in range(4)
+                   for parameter in load_base(Model(dtype="bfloat16"), folder, CPU).parameters()}
+    finally:
+        loaded.set()
+        counting.join()
+    assert formats == {torch.bfloat16} and torch.get_default_dtype() == torch.float32
