@@ -64,10 +64,13 @@ def start_program(home: Path) -> Program:
 @pytest.fixture
 def home(tmp_path: Path, starter_model: Path) -> Path:
     """A new home in which only the starter model is ready."""
-    found = tmp_path / "home"
-    target = Settings(home=found).models / starter_model.name
+    return _home_with(starter_model, tmp_path / "home")
+
+
+def _home_with(starter_model: Path, home: Path) -> Path:
+    target = Settings(home=home).models / starter_model.name
     shutil.copytree(starter_model, target, copy_function=_link_or_copy)
-    return found
+    return home
 
 
 def _link_or_copy(source: str, target: str) -> str:
@@ -91,6 +94,16 @@ def studio_at() -> Iterator[Callable[[Path], Program]]:
     for program in started:
         if program.process.poll() is None:
             program.kill()
+
+
+@pytest.fixture(scope="session")
+def idle_studio(
+    starter_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Program]:
+    """One studio for the tests that train nothing and leave nothing in its home."""
+    program = start_program(_home_with(starter_model, tmp_path_factory.mktemp("idle") / "home"))
+    yield program
+    program.kill()
 
 
 @pytest.fixture(scope="session")

@@ -98,9 +98,9 @@ def test_an_odd_csv_is_mapped_cleaned_and_trained_on(
 
 
 def test_a_mistake_in_ones_own_template_is_told_while_it_is_typed(
-    home: Path, studio_at: Callable[[Path], Program], open_page: Callable[[str], Any]
+    idle_studio: Program, open_page: Callable[[str], Any]
 ) -> None:
-    page = open_page(studio_at(home).url)
+    page = open_page(idle_studio.url)
     show_tab(page, "Dataset")
     examples(page, 720).wait_for()
     page.locator("#dataset-template-copy").click()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tests.browser.conftest import Program
@@ -25,9 +24,9 @@ def changed_from(page: Any, before: int) -> int:
 
 
 def test_planning_for_a_card_making_it_fit_and_filling_in_what_fits(
-    tmp_path: Path, studio_at: Callable[[Path], Program], open_page: Callable[[str], Any]
+    idle_studio: Program, open_page: Callable[[str], Any]
 ) -> None:
-    page = open_page(studio_at(tmp_path / "home").url)
+    page = open_page(idle_studio.url)
     page.locator("#memory-estimate .memory").wait_for()
     opened = needed(page)
     # The data is looked at meanwhile, and its longest example makes the estimate smaller.

@@ -15,6 +15,9 @@ from tests.browser.conftest import PATIENCE_MILLISECONDS, Program
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
 
+STEPS = 8
+
+
 def show_tab(page: Any, name: str) -> None:
     page.get_by_role("tab", name=name).click()
 
@@ -37,10 +40,12 @@ def wait_for_text(page: Any, selector: str, pattern: str) -> str:
 
 
 def shorten(page: Any) -> None:
-    """Fewer steps and short examples, so that the job takes a minute."""
+    """Fewer steps and few held-out examples, so that the job takes a minute."""
+    show_tab(page, "Dataset")
+    set_number(page, "data-eval-fraction", 0.01)
     show_tab(page, "Train")
     set_number(page, "training-batch-size", 2)
-    set_number(page, "training-max-steps", 12)
+    set_number(page, "training-max-steps", STEPS)
 
 
 def plotted_points(page: Any) -> int:
@@ -96,7 +101,7 @@ def test_the_main_job_by_clicking(
 
     wait_for_text(page, "#train-status", "Done|finished")
     assert [event["step"] for event in run_events(home) if event["type"] == "log"] == list(
-        range(1, 13))
+        range(1, STEPS + 1))
 
     show_tab(page, "Chat")
     wait_for_text(page, "#chat-runs", "orders")
