@@ -14,6 +14,7 @@ request a line, {"run", "home", "kill"}, and answers each with {"killed": bool, 
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -42,6 +43,8 @@ def main() -> None:
 
     _trainer_class()
     torch.set_num_threads(1)
+    gc.collect()
+    gc.freeze()  # so that no fork looks through the libraries for garbage, or copies their memory
     _say("ready")
     for line in sys.stdin:
         _say(json.dumps(_answer(json.loads(line))))
