@@ -16,10 +16,16 @@ from studio.errors import DataError
 from studio.recipe import Data, Recipe, form_from_recipe
 from studio.settings import Settings
 from studio.ui.app import build_app
-from studio.ui.panels import dataset, dataset_mapping, dataset_report, dataset_split
+from studio.ui.panels import (
+    dataset,
+    dataset_mapping,
+    dataset_record,
+    dataset_report,
+    dataset_split,
+)
 from studio.ui.panels import dataset_findings_view as findings_view
 from studio.ui.panels import dataset_mapping_view as mapping_view
-from studio.ui.panels.dataset_page import DataPage
+from studio.ui.panels.dataset_page import DataPage, record_updates
 from studio.ui.panels.dataset_sources import split_endings
 from studio.ui.panels.dataset_template import mistake_view, why_view
 from studio.ui.studio import Studio
@@ -62,29 +68,42 @@ def test_following_shows_the_first_rows_then_the_report_and_then_nothing_new(
     studio: Studio
 ) -> None:
     made, form = page(), form_from_recipe(Recipe())
-    key, filled, seen, signal, live, settled, number, raw, *_ = dataset.follow_data(
-        studio, made, form, "", 5)
+    key, number, filled, seen, signal, record, live, settled = dataset.follow_data(
+        studio, made, form, "")
     assert (filled, live, settled, number) == ("train.jsonl", "running", "None", 1)
-    assert "line 1" in raw and signal == gr.skip()
+    assert record == seen[0] and signal == gr.skip()
     finished(studio, key)
-    seen, signal, live, settled, *_ = made.updates(studio.data, key, seen, 1)
+    seen, signal, record, live, settled = made.updates(studio.data, key, seen)
     assert (live, settled, signal) == ("done", "720", seen[0])
-    assert made.updates(studio.data, key, seen, 1) == gr.skip()
+    assert record == seen[0]
+    assert made.updates(studio.data, key, seen) == gr.skip()
+
+
+def test_a_record_is_shown_by_its_number_and_only_a_wrong_number_is_corrected(
+    studio: Studio
+) -> None:
+    key, *_ = dataset.follow_data(studio, page(), form_from_recipe(Recipe()), "")
+    number, raw, *_ = record_updates(studio.data, key, 1)
+    assert "line 1" in raw and number == gr.skip()
+    finished(studio, key)
+    number, raw, *_ = record_updates(studio.data, key, 10_000)
+    assert number == 720 and "line 720" in raw
+    assert dataset_record.turned(-1, 1) == 1 and dataset_record.turned(1, None) == 2
 
 
 def test_the_same_rows_cut_elsewhere_leave_the_number_and_what_was_typed(studio: Studio) -> None:
     made = page()
-    key, *_ = dataset.follow_data(studio, made, form_from_recipe(Recipe()), "", 1)
+    key, *_ = dataset.follow_data(studio, made, form_from_recipe(Recipe()), "")
     finished(studio, key)
     shorter = form_from_recipe(Recipe().with_values({"data.max_length": 64}))
-    _, filled, _, _, _, settled, number, *_ = dataset.follow_data(studio, made, shorter, key, 7)
-    assert filled == gr.skip()
-    assert (settled, number) == ("720", 7)
+    _, number, filled, *_, settled = dataset.follow_data(studio, made, shorter, key)
+    assert (number, filled) == (gr.skip(), gr.skip())
+    assert settled == "720"
 
 
 def test_a_form_that_is_no_recipe_leaves_everything_as_it_is(studio: Studio) -> None:
     form = {**form_from_recipe(Recipe()), "data.held_out": "file"}
-    assert dataset.follow_data(studio, page(), form, "", 1) == gr.skip()
+    assert dataset.follow_data(studio, page(), form, "") == gr.skip()
 
 
 def test_every_part_of_the_tab_is_on_the_page(studio: Studio) -> None:

@@ -24,7 +24,6 @@ from studio.ui.guard import guarded
 from studio.ui.live_plot import figure_value, live_plot
 from studio.ui.panels.compare_view import (
     differences_view,
-    nothing_chosen,
     run_label,
     short_labels,
     summary_view,
@@ -69,8 +68,9 @@ def build(studio: Studio, shared: Shared) -> None:
         parts = {
             "runs": controls["runs"],
             "plot": live_plot(height_pixels=HEIGHT_PIXELS, elem_id="compare-plot",
-                              empty_text="Nothing to draw: choose runs, and a curve they have."),
-            "summary": gr.HTML(nothing_chosen(), elem_id="compare-summary"),
+                              empty_text="Tick runs in the table below, or pick them above, and a "
+                                         "curve that they have."),
+            "summary": gr.HTML(elem_id="compare-summary"),
         }
         save = gr.Button("Save the points as CSV", size="sm", elem_id="compare-save",
                          interactive=False)

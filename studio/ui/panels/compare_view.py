@@ -12,14 +12,8 @@ from html import escape
 from studio.comparison import Difference, Summary
 from studio.files import readable_bytes
 from studio.ui.charts_compare import colour, dash
-from studio.ui.markup import empty, note, readable_seconds
+from studio.ui.markup import note, readable_seconds
 from studio.ui.panels.train_view import state_word
-
-
-def nothing_chosen() -> str:
-    """What stands where no run is chosen."""
-    return empty("Choose runs to lay over one another",
-                 "Tick them in the table of runs, or pick them from the list above.")
 
 
 def run_label(name: str, title: str) -> str:
@@ -45,7 +39,7 @@ def summary_view(rows: Sequence[Summary], labels: Mapping[str, str],
                  places: Mapping[str, int]) -> str:
     """A line of figures for each run; the lowest held-out loss is marked."""
     if not rows:
-        return nothing_chosen()
+        return ""
     lowest = min((row.best[1] for row in rows if row.best), default=math.nan)
     columns = _columns(rows)
     head = "".join(f"<th{_side(title)}>{escape(title)}</th>" for title, _ in columns)

@@ -58,24 +58,25 @@ def _prepare(studio: Studio, shared: Shared, page: DataPage, wanted: gr.Textbox)
     """Let every part follow the data after events of its own."""
     wanted.render()
     page.settled_signal.render()
+    page.record_signal.render()
 
-    def follow(before: str, number: float | None, **form: Any) -> Any:
-        return follow_data(studio, page, form, before, number or 1)
+    def follow(before: str, **form: Any) -> Any:
+        return follow_data(studio, page, form, before)
 
-    def follow_if_other(wanted: str, before: str, number: float | None, **form: Any) -> Any:
+    def follow_if_other(wanted: str, before: str, **form: Any) -> Any:
         # After an edit by hand the data is followed already.
-        return gr.skip() if wanted == before else follow(before, number, **form)
+        return gr.skip() if wanted == before else follow(before, **form)
 
-    def settle(key: str, seen: tuple[str, str], number: float | None) -> Any:
+    def settle(key: str, seen: tuple[str, str]) -> Any:
         studio.warm_up()
         studio.data.begin(key)
         studio.data.wait(key, SETTLE_SECONDS)
-        return page.updates(studio.data, key, seen, number or 1)
+        return page.updates(studio.data, key, seen)
 
     following: dict[str, Any] = {
-        "inputs_kwargs": {"before": page.following, "number": page.number, **shared.form()},
-        "outputs": [page.following, *page.refill_outputs(), *page.outputs()], **QUIET}
-    settling: dict[str, Any] = {"inputs": [page.following, page.seen, page.number],
+        "inputs_kwargs": {"before": page.following, **shared.form()},
+        "outputs": [page.following, page.number, *page.refill_outputs(), *page.outputs()], **QUIET}
+    settling: dict[str, Any] = {"inputs": [page.following, page.seen],
                                 "outputs": page.outputs(), **QUIET}
 
     def look_again(after: Any) -> Any:
@@ -89,9 +90,7 @@ def _prepare(studio: Studio, shared: Shared, page: DataPage, wanted: gr.Textbox)
         "wanted": wanted, **following["inputs_kwargs"]}}).then(settle, **settling)
 
 
-def follow_data(
-    studio: Studio, page: DataPage, form: dict[str, Any], before: str, number: float
-) -> Any:
+def follow_data(studio: Studio, page: DataPage, form: dict[str, Any], before: str) -> Any:
     """Updates after the data of `form` was looked at for the first time, or again.
 
     A form that is no recipe leaves everything as it is; the strip above the tabs says why.
@@ -105,8 +104,8 @@ def follow_data(
     look = studio.data.look(key)
     is_other = look is None or earlier is None or rows_key(earlier.recipe) != rows_key(recipe)
     is_elsewhere = earlier is None or earlier.recipe.data.source != recipe.data.source
-    return [key, *page.refills(look, is_other=is_other),
-            *page.updates(studio.data, key, ("", ""), 1 if is_elsewhere else number)]
+    return [key, 1 if is_elsewhere else gr.skip(), *page.refills(look, is_other=is_other),
+            *page.updates(studio.data, key, ("", ""))]
 
 
 def _wire(studio: Studio, shared: Shared, page: DataPage) -> None:
@@ -117,10 +116,10 @@ def _wire(studio: Studio, shared: Shared, page: DataPage) -> None:
     shared.refresh_after(page.settled_signal.change(lambda: None, None, None, **QUIET),
                          form_changed=False)
 
-    def refresh(key: str, seen: tuple[str, str], number: float | None) -> Any:
-        return page.updates(studio.data, key, seen, number or 1)
+    def refresh(key: str, seen: tuple[str, str]) -> Any:
+        return page.updates(studio.data, key, seen)
 
-    shared.ticks.add(refresh, [page.following, page.seen, page.number], page.outputs())
+    shared.ticks.add(refresh, [page.following, page.seen], page.outputs())
 
 
 def _finished(field: Any) -> list[Any]:

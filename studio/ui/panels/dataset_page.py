@@ -27,13 +27,17 @@ Views = list[tuple[Component, View]]
 
 @dataclass
 class DataPage:
-    """`settled_signal` changes when a report is whole. `live` views follow every step of a scan,
-    `settled` ones what was found, `refilled` ones only that other rows are followed: they hold
-    what a person types."""
+    """`settled_signal` changes when a report is whole, `record_signal` whenever one record may look
+    different. `live` views follow every step of a scan, `settled` ones what was found, `refilled`
+    ones only that other rows are followed: they hold what a person types.
+
+    The number of the record belongs to the person: no update of the data sets it, since one that
+    was asked for a moment earlier would bring an old number back."""
 
     following: gr.State = field(default_factory=lambda: gr.State(""))
     seen: gr.State = field(default_factory=lambda: gr.State(("", "")))
     settled_signal: Component = field(default_factory=lambda: signal())
+    record_signal: Component = field(default_factory=lambda: signal())
     live: Views = field(default_factory=list)
     settled: Views = field(default_factory=list)
     refilled: Views = field(default_factory=list)
@@ -44,23 +48,19 @@ class DataPage:
 
     def outputs(self) -> list[Component]:
         """What `updates` gives values for, in order."""
-        assert self.number is not None
-        return [self.seen, self.settled_signal, *(one for one, _ in self.live),
-                *(one for one, _ in self.settled), self.number, *self.record]
+        return [self.seen, self.settled_signal, self.record_signal,
+                *(one for one, _ in self.live), *(one for one, _ in self.settled)]
 
-    def updates(self, desk: DataDesk, key: str, seen: tuple[str, str], number: float) -> Any:
+    def updates(self, desk: DataDesk, key: str, seen: tuple[str, str]) -> Any:
         """Everything that changed since `seen`, or a single `gr.skip()`."""
         look = desk.look(key)
         if look is None or look.version == seen[1]:
             return gr.skip()
         live = [view(look) for _, view in self.live]
-        if look.settled == seen[0]:
-            rest = [gr.skip()] * (len(self.settled) + 1 + len(self.record))
-        else:
-            rest = [*(view(look) for _, view in self.settled),
-                    *record_updates(desk, key, number)]
+        is_settled = look.settled != seen[0]
+        rest = [view(look) if is_settled else gr.skip() for _, view in self.settled]
         return [(look.settled, look.version), look.settled if look.is_new else gr.skip(),
-                *live, *rest]
+                look.settled if is_settled else gr.skip(), *live, *rest]
 
     def refill_outputs(self) -> list[Component]:
         """What `refills` gives values for, in order."""
@@ -89,7 +89,8 @@ def signal() -> gr.Textbox:
 
 
 def record_updates(desk: DataDesk, key: str, number: float | None) -> list[Any]:
-    """Updates of the number, the raw record, the rendered one, and the row it is packed into."""
+    """Updates of the number (only where there is no such record), the raw record, the rendered one,
+    and the row it is packed into."""
     wanted = int(number or 1)
     try:
         record = desk.record(key, wanted)
@@ -98,12 +99,13 @@ def record_updates(desk: DataDesk, key: str, number: float | None) -> list[Any]:
         record = desk.record(key, wanted, rendered=False)
         shown = record_view.fault_view(error.message, error.hint)
     if record is None:
-        return [1, record_view.raw_view(None), shown, ""]
+        return [gr.skip() if number == 1 else 1, record_view.raw_view(None), shown, ""]
     look = desk.look(key)
     if look is None or not look.begun:
         shown = record_view.waiting_view()
-    return [record.number, record_view.raw_view(record.row, record_view.place_words(record)),
-            shown, _packed(desk, key, look, record.number)]
+    return [gr.skip() if number == record.number else record.number,
+            record_view.raw_view(record.row, record_view.place_words(record)), shown,
+            _packed(desk, key, look, record.number)]
 
 
 def _packed(desk: DataDesk, key: str, look: Look | None, number: int) -> str:

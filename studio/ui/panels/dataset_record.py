@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -37,29 +38,34 @@ def build(studio: Studio, shared: Shared, page: DataPage) -> None:
                                    padding=False)
         packed = gr.HTML(elem_id="dataset-packed", padding=False, js_on_load=ACT_SCRIPT)
     page.number, page.record = number, (raw, rendered, packed)
-    _wire(studio, page, {previous: -1, following: 1})
-    wire_jump(studio, page, packed)
+    shared.when_complete(lambda: _wire(studio, page, {previous: -1, following: 1}))
+    wire_jump(page, packed)
 
 
 def _wire(studio: Studio, page: DataPage, turns: dict[gr.Button, int]) -> None:
     number: Any = page.number
-    outputs = [number, *page.record]
 
-    def turned(step: int) -> Any:
-        @guarded
-        def turn(key: str, number: float | None) -> list[Any]:
-            return record_updates(studio.data, key, (number or 1) + step)
-        return turn
-
-    gr.on([number.submit, number.blur], turned(0), [page.following, number], outputs, **QUIET)
-    for button, step in turns.items():
-        button.click(turned(step), [page.following, number], outputs, **QUIET)
-
-
-def wire_jump(studio: Studio, page: DataPage, listed: gr.HTML) -> None:
-    """A press on a sample in `listed` shows its record."""
     @guarded
-    def jump(event: gr.EventData, key: str) -> list[Any]:
-        return record_updates(studio.data, key, int(event.row))
+    def show(key: str, number: float | None) -> list[Any]:
+        return record_updates(studio.data, key, number)
 
-    listed.select(jump, page.following, [page.number, *page.record], **QUIET)
+    # One handler for all: whatever asked last, the number that stands there is what is shown.
+    gr.on([number.change, page.record_signal.change], show, [page.following, number],
+          [number, *page.record], trigger_mode="always_last", **QUIET)
+    for button, step in turns.items():
+        button.click(functools.partial(turned, step), number, number, **QUIET)
+
+
+def turned(step: int, number: float | None) -> float:
+    """The record before or after; never before the first."""
+    return max(1, (number or 1) + step)
+
+
+def wire_jump(page: DataPage, listed: gr.HTML) -> None:
+    """A press on a sample in `listed` shows its record."""
+    listed.select(jump, None, page.number, **QUIET)
+
+
+def jump(event: gr.EventData) -> int:
+    """The number of the record that was pressed."""
+    return int(event.row)

@@ -69,15 +69,14 @@ def chosen_view(look: Look) -> str:
 
 def _wire(studio: Studio, shared: Shared, page: DataPage, parts: list[Any]) -> None:
     listed, clean, work = parts
-    assert page.number is not None
     mine, seen, ready = gr.State(0.0), gr.State(-1), signal()
     ready.render()
-    wire_jump(studio, page, listed)
+    wire_jump(page, listed)
 
     @guarded
-    def choose(event: gr.EventData, key: str, seen: Any, number: float) -> Any:
+    def choose(event: gr.EventData, key: str, seen: Any) -> Any:
         studio.data.choose(key, str(event.finding), str(event.remedy))
-        return page.updates(studio.data, key, seen, number)
+        return page.updates(studio.data, key, seen)
 
     @guarded
     def begin(key: str) -> float:
@@ -100,7 +99,7 @@ def _wire(studio: Studio, shared: Shared, page: DataPage, parts: list[Any]) -> N
         return shared.updates_for(
             recipe.with_values(findings_view.new_sources(cleaned, recipe.data)))
 
-    listed.click(choose, [page.following, page.seen, page.number], page.outputs(), **QUIET)
+    listed.click(choose, [page.following, page.seen], page.outputs(), **QUIET)
     clean.click(begin, page.following, mine, **QUIET)
     shared.ticks.add(refresh, [seen, mine], [work, ready, seen])
     shared.demo.load(refresh, [seen, mine], [work, ready, seen], **QUIET)
