@@ -16,6 +16,7 @@ from studio.ui import markup
 from studio.ui.guard import guarded
 from studio.ui.panels import queue_view
 from studio.ui.panels.queue_view import QueueState, Waiting
+from studio.ui.seen import seen_by_page, stamp
 from studio.ui.shared import PRIVATE, QUIET, Shared
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 ENDED_SHOWN = 20
 NOTES_SHOWN = 5
 PLACES = {"up": -1, "down": 1}
-NEVER: tuple[Any, ...] = ()
+NEVER: dict[str, str] = {}
 """What a page has seen that has seen nothing."""
 
 
@@ -50,7 +51,7 @@ def build(studio: Studio, shared: Shared) -> QueuePart:
         waiting = gr.HTML(queue_view.waiting_view(()), elem_id="queue-waiting", padding=False,
                           js_on_load=queue_view.CHANGE_SCRIPT)
         ended = gr.HTML(elem_id="queue-ended", padding=False)
-    seen = gr.State(NEVER)
+    seen = seen_by_page()
     part = QueuePart([state, run, hold, waiting, ended, seen],
                      lambda seen: page(look(studio), seen))
     _wire(studio, shared, part)
@@ -109,7 +110,7 @@ def _waiting(studio: Studio, entry: Entry) -> Waiting:
 
 def page(now: QueueState, seen: Any) -> Any:
     """Updates for the components and for what was seen; nothing if all of it is known."""
-    key = _key(now)
+    key = {"queue": stamp(_key(now))}
     if key == seen:
         return gr.skip()
     can_run = bool(now.waiting) and not now.is_running

@@ -21,6 +21,7 @@ from studio.ui.live_plot import figure_value, live_plot
 from studio.ui.panels import run_controls, train_view
 from studio.ui.panels.evaluations_view import evaluations_view
 from studio.ui.panels.train_alarms_view import alarms_view
+from studio.ui.seen import seen_by_page, stamp
 from studio.ui.shared import QUIET, Shared
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 REDRAWN_EVERY = 10
 """Samples between two drawings of the load while a run is at work."""
 RESUMABLE = ("queued", "paused", "stopped", "interrupted", "failed")
-Seen = dict[str, Any]
+Seen = dict[str, str]
 Part = tuple[Any, Callable[[], Any]]
 PARTS = ("status", "trouble", "pause", "stop", "cancel", "resume", "requeue", "at_work", "confirm",
          "alarms", "plot", "telemetry", "log", "evaluations", "load", "load_box", "recipe",
@@ -136,7 +137,7 @@ def _build_recipe() -> dict[str, Any]:
 def _wire(
     studio: Studio, shared: Shared, chosen: gr.State, views: dict[str, Any]
 ) -> RunPart:
-    seen = gr.State({})
+    seen = seen_by_page()
     cancelling = gr.State("")  # the run whose cancel the person is asked about
     shown = [*(views[part] for part in PARTS), seen]
     states = [chosen, seen, cancelling]
@@ -180,8 +181,8 @@ def _recipe_text(run: Run | None) -> str:
 def page(now: Snapshot, seen: Seen) -> list[Any]:
     """One update for each of `PARTS` and for `seen`; what a page has seen already is skipped."""
     parts = view(now)
-    keys = {name: key for name, (key, _) in parts.items()}
-    updates = [gr.skip() if name in seen and seen[name] == keys[name] else parts[name][1]()
+    keys = {name: stamp(key) for name, (key, _) in parts.items()}
+    updates = [gr.skip() if seen.get(name) == keys[name] else parts[name][1]()
                for name in PARTS]
     return [*updates, gr.skip() if keys == seen else keys]
 
