@@ -30,6 +30,10 @@ from studio.runs import (
     require_run_folder,
 )
 
+WRITTEN_WHOLE = ("adapter", "environment.json", "process.json", "traceback.txt", "trackers.json")
+"""What a training writes beside its name into the run's own folder. Other programs write there too
+(a name, a wish), so nothing else is taken for a leftover."""
+
 
 @contextmanager
 def checkpoint_written_whole(run: Run, step: int, recipe: Recipe) -> Iterator[Path]:
@@ -101,10 +105,12 @@ def tidy_checkpoints(run: Run, step: int) -> None:
     for path in _checkpoint_folders(run):
         if checkpoint_step(path) > step:
             shutil.rmtree(path, ignore_errors=True)
-    leftovers = [*run.path.glob(f"{PARTIAL}{run.adapter_path.name}-*"),
-                 *run.checkpoint_path.glob(f"{PARTIAL}*")]
-    for path in leftovers:
-        shutil.rmtree(path, ignore_errors=True)
+    leftovers = [path for name in WRITTEN_WHOLE for path in run.path.glob(f"{PARTIAL}{name}-*")]
+    for path in [*leftovers, *run.checkpoint_path.glob(f"{PARTIAL}*")]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def require_resumable(run: Run) -> None:

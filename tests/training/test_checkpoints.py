@@ -100,12 +100,13 @@ def test_what_a_killed_program_was_writing_is_cleared_away(run: Run) -> None:
     good = _write(run, 2)
     (run.checkpoint_path / ".partial-checkpoint-4-0a").mkdir()
     (run.path / ".partial-adapter-0b").mkdir()
+    (run.path / ".partial-environment.json-0d").write_text("{", encoding="utf-8")
     others = run.path / ".partial-about.json-0c"  # another program may be writing this one
     others.write_text("{", encoding="utf-8")
     (run.checkpoint_path / "checkpoint-4").mkdir()
     tidy_checkpoints(run, 2)
     assert _steps(run) == [good.name] and others.exists()
-    assert not (run.path / ".partial-adapter-0b").exists()
+    assert [path.name for path in run.path.glob(".partial-*")] == [others.name]
 
 
 def test_a_checkpoint_of_a_real_run_holds_all_that_going_on_needs(
