@@ -66,7 +66,8 @@ def perplexity(loss: float) -> float:
         return math.inf
 
 
-def _gigabytes(count: int | None) -> float | None:
+def gigabytes(count: int | None) -> float | None:
+    """Bytes in decimal gigabytes, None where they are not known."""
     return None if count is None else count / 1e9
 
 
@@ -84,13 +85,13 @@ _ALL = (
         (found.step, 100 * found.value) for found in story.scores]),
     Metric("forgetting", "Loss on general text, above the base model", "%",
            of_story=lambda story: [
-               (found.step, 100 * (found.loss / found.base_loss - 1))
-               for found in story.forgetting if found.base_loss > 0]),
+               (found.step, 100 * found.rise) for found in story.forgetting
+               if found.rise is not None]),
     Metric("gpu_memory", "GPU memory in use", "GB",
-           of_sample=lambda sample: _gigabytes(sample.gpu_used_bytes)),
+           of_sample=lambda sample: gigabytes(sample.gpu_used_bytes)),
     Metric("gpu_load", "GPU busy", "%", of_sample=lambda sample: sample.gpu_utilization_percent),
     Metric("memory", "Memory of the program", "GB",
-           of_sample=lambda sample: _gigabytes(sample.rss_bytes)),
+           of_sample=lambda sample: gigabytes(sample.rss_bytes)),
     Metric("cpu_load", "Processor busy", "%", of_sample=lambda sample: sample.cpu_percent),
 )
 METRICS = {metric.name: metric for metric in _ALL}
@@ -201,13 +202,15 @@ def differences(
 def _shown(recipe: Recipe | None, adapted: Mapping[str, Any]) -> dict[str, str]:
     if recipe is None:
         return {}
-    texts = {key: _text(value) for key, value in form_from_recipe(recipe).items()}
-    changed = {key: f"{_text(value)} (for memory; {texts[key]} in the recipe)"
-               for key, value in adapted.items() if key in texts and _text(value) != texts[key]}
+    texts = {key: value_text(value) for key, value in form_from_recipe(recipe).items()}
+    changed = {key: f"{value_text(value)} (for memory; {texts[key]} in the recipe)"
+               for key, value in adapted.items()
+               if key in texts and value_text(value) != texts[key]}
     return {**texts, **changed}
 
 
-def _text(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """A value of a recipe as a person reads it."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, float):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.about import About, read_about, write_about
-from studio.errors import RunError
+from studio.errors import RecipeError, RunError
 from studio.files import PARTIAL, safe_name
 from studio.json_lines import JsonLines
 from studio.ownership import OwnerLock
@@ -62,6 +62,20 @@ class Run:
         now = self.about
         return write_about(self.path, About(now.title if title is None else title,
                                             now.note if note is None else note))
+
+    @property
+    def readable_recipe(self) -> Recipe | None:
+        """The same, or None where the file is missing or damaged."""
+        try:
+            return self.recipe
+        except RecipeError:
+            return None
+
+    @property
+    def last_told_seconds(self) -> float:
+        """When it told something last, in Unix time; 0 for a run that never began."""
+        events = self.events()
+        return float(events[-1].get("time", 0.0)) if events else 0.0
 
     @property
     def adapter_path(self) -> Path:

@@ -77,6 +77,11 @@ class Forgetting:
     loss: float
     base_loss: float
 
+    @property
+    def rise(self) -> float | None:
+        """By which share of the base model's loss it is higher now; None beside a loss of zero."""
+        return self.loss / self.base_loss - 1 if self.base_loss > 0 else None
+
 
 @dataclass(frozen=True)
 class Story:
@@ -216,13 +221,7 @@ class _Fold:
         self.epoch = max((point.epoch for point in self.points.values()), default=0.0)
 
     def on_log(self, event: dict[str, Any]) -> None:
-        point = Point(
-            step=event["step"], epoch=event.get("epoch") or 0.0,
-            loss=_number(event.get("loss")), learning_rate=event.get("learning_rate") or 0.0,
-            grad_norm=event.get("grad_norm"), tokens_per_second=event.get("tokens_per_second"),
-            tokens=event.get("tokens") or 0, elapsed_seconds=event.get("elapsed_seconds") or 0.0,
-            time=event.get("time") or 0.0,
-        )
+        point = point_of(event)
         self.points[point.step] = point
         self.step, self.epoch = point.step, point.epoch
         self.tokens_per_second = point.tokens_per_second
@@ -287,6 +286,17 @@ class _Fold:
     def on_error(self, event: dict[str, Any]) -> None:
         self.error = (event["message"], event.get("hint", ""))
         self.tail.append(f"Error: {event['message']} {event.get('hint', '')}".rstrip())
+
+
+def point_of(event: dict[str, Any]) -> Point:
+    """The point of a `log` event."""
+    return Point(
+        step=event["step"], epoch=event.get("epoch") or 0.0,
+        loss=_number(event.get("loss")), learning_rate=event.get("learning_rate") or 0.0,
+        grad_norm=event.get("grad_norm"), tokens_per_second=event.get("tokens_per_second"),
+        tokens=event.get("tokens") or 0, elapsed_seconds=event.get("elapsed_seconds") or 0.0,
+        time=event.get("time") or 0.0,
+    )
 
 
 def _number(value: float | None) -> float:

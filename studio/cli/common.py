@@ -6,6 +6,7 @@ The one place where a StudioError becomes a person's sentence on a terminal.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -92,6 +93,11 @@ def report(as_json: bool, work: Callable[[], dict[str, Any]],
         _write_json({"error": error.message, "hint": error.hint})
         raise
     _write_json(result)
+
+
+def finite(value: float | None) -> float | None:
+    """JSON knows no NaN and no infinity: such a number is left out."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _write_json(value: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,13 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from studio.cli import show
-from studio.cli.common import AsJson, Home, open_settings, report
+from studio.cli.common import AsJson, Home, finite, open_settings, report
 from studio.cli.show import console
-from studio.errors import RecipeError
 from studio.files import disk_errors_told, readable_bytes, write_text_safely
 
 if TYPE_CHECKING:
-    from studio.recipe import Recipe
     from studio.runs import Run
 
 verbs = typer.Typer()
@@ -54,10 +51,10 @@ def compare(
             "runs": [{**summary(run.story(), read_telemetry(run.path).read()).to_dict(),
                       "title": run.about.title, "note": run.about.note} for run in found],
             "differences": [vars(row) for row in differences(
-                {run.name: _recipe(run) for run in found},
+                {run.name: run.readable_recipe for run in found},
                 {run.name: run.story().adapted for run in found})],
             "metric": wanted, "by": by,
-            "curves": {name: {"x": x, "y": [_finite(value) for value in y]}
+            "curves": {name: {"x": x, "y": [finite(value) for value in y]}
                        for name, (x, y) in curves.items()},
             "csv": str(csv) if csv else None,
         }
@@ -70,17 +67,6 @@ def _points(run: Run, metric: str, by: Literal["step", "token", "time"]) -> Poin
     from studio.hardware.telemetry import read_telemetry
 
     return series(run.story(), read_telemetry(run.path).read(), metric, by)
-
-
-def _recipe(run: Run) -> Recipe | None:
-    try:
-        return run.recipe
-    except RecipeError:
-        return None
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from studio.arbiter import Arbiter
 from studio.cli import show
-from studio.cli.common import AsJson, Home, Offline, open_settings, report
+from studio.cli.common import AsJson, Home, Offline, finite, open_settings, report
 from studio.cli.show import console
 from studio.cli.training import LOOK_EVERY_SECONDS, tell_progress
 from studio.progress import Progress, Step
@@ -98,7 +98,7 @@ def _ended(settings: Settings, name: str) -> dict[str, Any]:
     story = open_run(settings, name).story()
     return {"run": name, "state": story.state, "step": story.step,
             "total_steps": story.total_steps,
-            "loss": story.points[-1].loss if story.points else None,
+            "loss": finite(story.points[-1].loss) if story.points else None,
             "error": " ".join(story.error) if story.error else None}
 
 

@@ -5,7 +5,6 @@ With --queue nothing is trained: the run, or each run of a grid, waits for its t
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -20,6 +19,7 @@ from studio.cli.common import (
     Home,
     Offline,
     RecipeFile,
+    finite,
     open_settings,
     read_recipe,
     report,
@@ -170,7 +170,7 @@ def result_of(run: Run) -> dict[str, Any]:
     return {
         "run": run.name, "state": story.state, "step": story.step,
         "total_steps": story.total_steps,
-        "loss": _finite(story.points[-1].loss) if story.points else None,
+        "loss": finite(story.points[-1].loss) if story.points else None,
         **_evaluations_of(story), "result_step": story.result_step, "detail": story.detail,
         "alarms": [asdict(alarm) for alarm in story.alarms],
         "seconds": story.elapsed_seconds, "tokens_per_second": story.tokens_per_second,
@@ -180,16 +180,11 @@ def result_of(run: Run) -> dict[str, Any]:
 
 def _evaluations_of(story: Story) -> dict[str, Any]:
     """The last and the best held-out loss, the last also as a perplexity."""
-    last = _finite(story.evals[-1][1]) if story.evals else None
+    last = finite(story.evals[-1][1]) if story.evals else None
     step, best = story.best or (None, None)
     return {"eval_loss": last,
-            "eval_perplexity": None if last is None else _finite(perplexity(last)),
+            "eval_perplexity": None if last is None else finite(perplexity(last)),
             "best_eval_loss": best, "best_step": step}
-
-
-def _finite(value: float) -> float | None:
-    """JSON knows no NaN."""
-    return value if math.isfinite(value) else None
 
 
 def show_result(result: dict[str, Any]) -> None:

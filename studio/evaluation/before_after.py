@@ -6,7 +6,6 @@ that trained every weight the second model is loaded after the first has gone.
 
 from __future__ import annotations
 
-import importlib.metadata
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from studio.models.folder import ModelFolder
 from studio.progress import Progress, Step, silent
 from studio.runs import Run
 from studio.settings import Settings
+from studio.training.environment import library_versions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -48,7 +48,7 @@ def evaluate_run(
         time=time.time(), seconds=time.monotonic() - started, tasks=asked.tasks,
         limit=asked.limit, shots=asked.shots, is_chat=asked.is_chat,
         scores=_scores(before, after),
-        versions={name: importlib.metadata.version(name) for name in _LIBRARIES},
+        versions=library_versions(_LIBRARIES),
     )
     keep_evaluation(run, evaluation)
     return evaluation

@@ -7,12 +7,12 @@ again from its beginning. Names follow the trackers' habit of one folder per kin
 from __future__ import annotations
 
 import bisect
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from studio.comparison import perplexity
 from studio.hardware.telemetry import Sample
 from studio.recipe import Recipe
 
@@ -58,7 +58,7 @@ def _values(event: dict[str, Any]) -> dict[str, float]:
     if kind == "log":
         return _numbers({f"train/{name}": event.get(name) for name in _OF_A_LOG})
     if kind == "eval":
-        return {"eval/loss": event["loss"], "eval/perplexity": _perplexity(event["loss"])}
+        return {"eval/loss": event["loss"], "eval/perplexity": perplexity(event["loss"])}
     if kind == "score":
         return _numbers({f"score/{event['scorer']}": event["value"]})
     if kind == "forgetting":
@@ -68,14 +68,6 @@ def _values(event: dict[str, Any]) -> dict[str, float]:
 
 def _numbers(found: Mapping[str, float | None]) -> dict[str, float]:
     return {name: float(value) for name, value in found.items() if value is not None}
-
-
-def _perplexity(loss: float) -> float:
-    """exp(loss), infinite where that is beyond a float."""
-    try:
-        return math.exp(loss)
-    except OverflowError:
-        return math.inf
 
 
 def _load_at(time: float, samples: Sequence[Sample]) -> dict[str, float]:

@@ -9,6 +9,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from studio import __version__
@@ -41,10 +42,10 @@ def record_environment(run: Run, device: Device, train: datasets.Dataset,
     })
 
 
-def library_versions() -> dict[str, str]:
+def library_versions(names: Iterable[str] = _LIBRARIES) -> dict[str, str]:
     """Installed versions; a missing library is left out."""
     found = {}
-    for name in _LIBRARIES:
+    for name in names:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

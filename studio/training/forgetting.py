@@ -53,8 +53,6 @@ class Forgetting(Observer):
 
     what = "the forgetting meter"
 
-    what = "the forgetting meter"
-
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor
         self._live: Live | None = None

@@ -155,8 +155,8 @@ def adapt_after_death(run: Run) -> bool:
     recipe = effective_recipe(run, run.recipe)
     story = run.story()
     # Whether "auto" meant on was told when the training began.
-    is_checkpointing = recipe.training.gradient_checkpointing is True or any(
-        choice.startswith("Gradient checkpointing") for choice in story.plan.get("choices", []))
+    is_checkpointing = recipe.training.gradient_checkpointing is True or bool(
+        story.plan.get("checkpointing"))
     change = next_change(recipe, is_checkpointing=is_checkpointing,
                          longest_tokens=recipe.data.max_length)
     if change is None:

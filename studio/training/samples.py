@@ -22,8 +22,6 @@ class Samples(Observer):
 
     what = "the sample prompts"
 
-    what = "the sample prompts"
-
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor
         self._live: Live | None = None

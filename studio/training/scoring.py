@@ -25,8 +25,6 @@ _ROOM_TOKENS = 8
 class Scoring(Observer):
     """Scores greedy answers to the same held-out prompts each time."""
 
-    what = "scoring the answers"
-
     what = "the scoring of answers"
 
     def __init__(self, monitor: Monitor, scorer: Scorer) -> None:

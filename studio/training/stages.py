@@ -215,7 +215,8 @@ class Stages:
             plan={"train_examples": len(data.train),
                   "eval_examples": len(data.eval) if data.eval is not None else 0,
                   "trainable": trainable, "device": setup.device.name,
-                  "dtype": base.precision.base_dtype, "choices": choices},
+                  "dtype": base.precision.base_dtype, "choices": choices,
+                  "checkpointing": setup.checkpointing},
             keep_checkpoint=lambda step: keep_checkpoint(self.run, step, limit),
             live=live, observers=observers,
         )

@@ -158,8 +158,7 @@ class WeightsAndBiases(Tracker):
             reinit="create_new", settings=self._private_settings(),
         )
         for row in so_far:
-            if row.step >= self._run.starting_step:
-                self.tell(row)
+            self.tell(row)
 
     def tell(self, row: Row) -> None:
         # A step that the server has already keeps its first values.

@@ -35,8 +35,7 @@ def learning_figure(story: Story | None) -> go.Figure | None:
         both = "y2" if story.scores else "y"
         figure.add_scatter(
             x=[one.step for one in story.forgetting],
-            y=[100 * (one.loss / one.base_loss - 1) if one.base_loss else None
-               for one in story.forgetting],
+            y=[None if one.rise is None else 100 * one.rise for one in story.forgetting],
             text=[f"{one.loss:.4f}" for one in story.forgetting], yaxis=both,
             name="general text", mode="lines+markers", line={"color": HELD_OUT, "width": 2},
             hovertemplate="%{y:+.1f} %, loss %{text}<extra>general text</extra>")

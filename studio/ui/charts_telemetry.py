@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from studio.comparison import gigabytes
 from studio.ui.charts import GRID, HELD_OUT, LOSS, RATE, TEXT
 
 if TYPE_CHECKING:
@@ -43,18 +44,14 @@ class Line:
     gather: Callable[[list[float]], float]
 
 
-def _gigabytes(count: int | None) -> Value:
-    return None if count is None else count / 1e9
-
-
 # Memory keeps the highest of a stretch, since its peak is what matters; the rest the average.
 LINES = (
     Line("GPU", "GPU", GPU, "y", " %", lambda s: s.gpu_utilization_percent, statistics.fmean),
     Line("processor", "PC", PC, "y", " %", lambda s: s.cpu_percent, statistics.fmean),
-    Line("GPU memory", "GPU", GPU, "y2", " GB", lambda s: _gigabytes(s.gpu_used_bytes), max),
-    Line("PC memory", "PC", PC, "y2", " GB", lambda s: _gigabytes(s.ram_used_bytes), max),
+    Line("GPU memory", "GPU", GPU, "y2", " GB", lambda s: gigabytes(s.gpu_used_bytes), max),
+    Line("PC memory", "PC", PC, "y2", " GB", lambda s: gigabytes(s.ram_used_bytes), max),
     Line("of it this program", "this program", PROGRAM, "y2", " GB",
-         lambda s: _gigabytes(s.rss_bytes), max),
+         lambda s: gigabytes(s.rss_bytes), max),
     Line("temperature", "temperature", TEMPERATURE, "y3", " °C",
          lambda s: s.gpu_temperature_celsius, statistics.fmean),
     Line("power", "power", POWER, "y4", " W", lambda s: s.gpu_power_watts, statistics.fmean),

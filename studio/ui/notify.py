@@ -164,9 +164,8 @@ def ended(studio: Studio) -> list[dict[str, Any]]:
 
 
 def _told(run: Run, story: Story) -> dict[str, Any]:
-    events = run.events()
     return {"name": run.name, "title": f"{run.name}: {state_word(story.state).lower()}",
-            "text": _text(story), "ended_seconds": events[-1].get("time", 0.0) if events else 0.0}
+            "text": _text(story), "ended_seconds": run.last_told_seconds}
 
 
 def _text(story: Story) -> str:

@@ -7,9 +7,13 @@ older may arrive last, and what it put on the screen would stay there.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
+
+Part = tuple[Any, Callable[[], Any]]
+"""A key that changes when the part does, and its update, made only if needed."""
 
 
 def seen_by_page() -> gr.JSON:
@@ -20,3 +24,15 @@ def seen_by_page() -> gr.JSON:
 def stamp(key: Any) -> str:
     """A short text that is another one for another `key`, which must be told by its repr."""
     return hashlib.blake2b(repr(key).encode(), digest_size=8).hexdigest()
+
+
+def fresh_updates(
+    parts: Mapping[str, Part], order: Sequence[str], seen: Mapping[str, Any],
+    *, stamped: Callable[[Any], Any] = stamp,
+) -> list[Any]:
+    """One update for each part in `order`, those that the page has seen skipped, and one for what
+    it has seen. `stamped` makes of a part's key what is kept of it."""
+    keys = {name: stamped(key) for name, (key, _) in parts.items()}
+    updates = [gr.skip() if name in seen and seen[name] == keys[name] else parts[name][1]()
+               for name in order]
+    return [*updates, gr.skip() if keys == seen else keys]

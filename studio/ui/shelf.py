@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.errors import RecipeError, RunError
+from studio.errors import RunError
 from studio.runs import Run, list_runs, open_run
 from studio.settings import Settings
 from studio.story import Story
@@ -93,9 +93,8 @@ def _row(run: Run) -> RunRow:
 
 def _method(run: Run) -> str:
     """"LoRA, rank 16", "4-bit LoRA, rank 16", or "all weights"; empty for a damaged recipe."""
-    try:
-        recipe = run.recipe
-    except RecipeError:
+    recipe = run.readable_recipe
+    if recipe is None:
         return ""
     if recipe.adapter.method == "none":
         return "all weights"

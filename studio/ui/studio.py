@@ -56,12 +56,6 @@ class made_once(Generic[T]):
             return cast(T, studio.__dict__[self._name])
 
 
-def _last_seconds(run: Run) -> float:
-    """When a run was heard of last; 0 for one that never began."""
-    events = run.events()
-    return float(events[-1].get("time", 0.0)) if events else 0.0
-
-
 class Studio:
     """What every handler works on. Thread-safe: sessions share it."""
 
@@ -177,7 +171,7 @@ class Studio:
         for name in (chosen, active.name if active else ""):
             if name in runs:
                 return runs[name]
-        return max(runs.values(), key=_last_seconds, default=None)
+        return max(runs.values(), key=lambda run: run.last_told_seconds, default=None)
 
     def findings(self, *, again: bool = False) -> list[Finding]:
         """What is wrong with this PC. Looked at once, since it takes seconds; anew if asked."""

@@ -345,6 +345,19 @@ def test_a_run_whose_process_the_system_ended_needs_less_at_the_next_resume(
     assert "The system ended the training's process" in _texts(run, "adapted")[0]
 
 
+@pytest.mark.parametrize("was_on", [True, False])
+def test_what_the_training_told_says_whether_checkpointing_is_left_to_try(
+    settings: Settings, make_recipe: MakeRecipe, was_on: bool
+) -> None:
+    wanted = "auto" if was_on else False
+    run = create_run(settings, make_recipe(
+        training__batch_size=1, training__gradient_checkpointing=wanted), "a")
+    run.append("plan", total_steps=3, start_step=0, checkpointing=was_on,
+               choices=[f"Gradient checkpointing {'on' if was_on else 'off'}, as asked."])
+    assert adapt_after_death(run) is not was_on
+    assert run.story().adapted == ({} if was_on else {"training.gradient_checkpointing": True})
+
+
 def test_the_advice_names_settings_that_fit(settings: Settings, tiny_model: Any) -> None:
     recipe = Recipe().with_values({"model.source": str(tiny_model)})
     shape = model_shape(str(tiny_model), settings)

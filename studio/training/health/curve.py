@@ -121,8 +121,6 @@ def relative_noise(losses: Sequence[float]) -> float:
     return min(spread, _NOISE_OF_SINGLE_EXAMPLES)
 
 
-
-
 def lower_rate(recipe: Recipe) -> str:
     """Advice to lower the learning rate, with the one that is and the one that is usual."""
     rate, usual = recipe.training.learning_rate, usual_rate(recipe)

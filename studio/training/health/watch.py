@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from studio.hardware.telemetry import read_telemetry
-from studio.story import Alarm, Point
+from studio.story import Alarm, point_of
 from studio.training.guard import weights_are_finite
 from studio.training.health.beginning import before_the_first_step, standing_still
 from studio.training.health.curve import Facts, lower_rate
@@ -77,15 +77,6 @@ class HealthWatch(Observer):
                                   text=alarm.text, hint=hint)
             if alarm.kind == "diverging" and self._live.recipe.monitor.stop_on_divergence:
                 self._live.finish(f"Stopped after step {alarm.step}: {alarm.text}", fault=True)
-
-
-def point_of(event: dict[str, Any]) -> Point:
-    """The point of a `log` event."""
-    return Point(
-        step=event["step"], epoch=event["epoch"], loss=event["loss"],
-        learning_rate=event["learning_rate"], grad_norm=event["grad_norm"],
-        tokens_per_second=event["tokens_per_second"], tokens=event["tokens"],
-        elapsed_seconds=event["elapsed_seconds"])
 
 
 def _not_finite_hint(live: Live, step: int) -> str:

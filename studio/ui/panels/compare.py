@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from studio.comparison import METRICS, differences, points_csv
-from studio.errors import RecipeError, RunError
+from studio.errors import RunError
 from studio.files import write_text_safely
 from studio.ui import markup
 from studio.ui.charts_compare import HEIGHT_PIXELS, Curve, View, compare_figure, places
@@ -28,10 +27,10 @@ from studio.ui.panels.compare_view import (
     short_labels,
     summary_view,
 )
+from studio.ui.seen import Part, fresh_updates
 from studio.ui.shared import DIRECT, PRIVATE, QUIET, Shared
 
 if TYPE_CHECKING:
-    from studio.recipe import Recipe
     from studio.runs import Run
     from studio.ui.studio import Studio
 
@@ -158,17 +157,13 @@ def choose(studio: Studio, names: list[str], before: dict[str, int] | None = Non
         tuple(name for name in names if name not in by_name))
 
 
-Part = tuple[Any, Callable[[], Any]]
 PARTS = ("runs", "plot", "summary", "differing", "differences", "save", "kept")
 
 
 def page(studio: Studio, chosen: Chosen, view: View, seen: Seen) -> list[Any]:
     """One update for each of `PARTS` and for `seen`; what a page has seen already is skipped."""
-    parts = _parts(studio, chosen, view)
-    keys = {name: key for name, (key, _) in parts.items()}
-    updates = [gr.skip() if name in seen and seen[name] == keys[name] else parts[name][1]()
-               for name in PARTS]
-    return [*updates, gr.skip() if keys == seen else keys]
+    # As they are: the places of the colours are read back from what was seen.
+    return fresh_updates(_parts(studio, chosen, view), PARTS, seen, stamped=lambda key: key)
 
 
 def _parts(studio: Studio, chosen: Chosen, view: View) -> dict[str, Part]:
@@ -203,17 +198,10 @@ def _adapted(chosen: Chosen) -> dict[str, dict[str, Any]]:
 
 
 def _differences(chosen: Chosen) -> str:
-    recipes = {run.name: _recipe(run) for run in chosen.runs}
+    recipes = {run.name: run.readable_recipe for run in chosen.runs}
     return differences_view(
         differences(recipes, _adapted(chosen)), chosen.labels, chosen.places,
         [name for name, recipe in recipes.items() if recipe is None])
-
-
-def _recipe(run: Run) -> Recipe | None:
-    try:
-        return run.recipe
-    except RecipeError:
-        return None
 
 
 def save_points(studio: Studio, names: list[str] | None, metric: str, by: Any) -> str:

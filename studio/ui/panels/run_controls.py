@@ -18,7 +18,8 @@ from studio.ui.shared import QUIET
 
 if TYPE_CHECKING:
     from studio.training.control import Ask
-    from studio.ui.panels.train_run import Part, Snapshot
+    from studio.ui.panels.train_run import Snapshot
+    from studio.ui.seen import Part
     from studio.ui.studio import Studio
 
 BUTTONS = (

@@ -21,7 +21,7 @@ from studio.ui.live_plot import figure_value, live_plot
 from studio.ui.panels import run_controls, train_view
 from studio.ui.panels.evaluations_view import evaluations_view
 from studio.ui.panels.train_alarms_view import alarms_view
-from studio.ui.seen import seen_by_page, stamp
+from studio.ui.seen import Part, fresh_updates, seen_by_page
 from studio.ui.shared import QUIET, Shared
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ REDRAWN_EVERY = 10
 """Samples between two drawings of the load while a run is at work."""
 RESUMABLE = ("queued", "paused", "stopped", "interrupted", "failed")
 Seen = dict[str, str]
-Part = tuple[Any, Callable[[], Any]]
 PARTS = ("status", "trouble", "pause", "stop", "cancel", "resume", "requeue", "at_work", "confirm",
          "alarms", "plot", "telemetry", "log", "evaluations", "load", "load_box", "recipe",
          "recipe_box")
@@ -180,11 +179,7 @@ def _recipe_text(run: Run | None) -> str:
 
 def page(now: Snapshot, seen: Seen) -> list[Any]:
     """One update for each of `PARTS` and for `seen`; what a page has seen already is skipped."""
-    parts = view(now)
-    keys = {name: stamp(key) for name, (key, _) in parts.items()}
-    updates = [gr.skip() if seen.get(name) == keys[name] else parts[name][1]()
-               for name in PARTS]
-    return [*updates, gr.skip() if keys == seen else keys]
+    return fresh_updates(view(now), PARTS, seen)
 
 
 def view(now: Snapshot) -> dict[str, Part]:

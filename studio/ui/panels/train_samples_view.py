@@ -142,7 +142,7 @@ def measures_view(story: Story | None) -> str:
                                first.step != last.step)))
     if story.forgetting:
         now = story.forgetting[-1]
-        rise = now.loss / now.base_loss - 1 if now.base_loss else 0.0
+        rise = now.rise or 0.0
         pairs.append(("forgetting", "loss on general text, base and now",
                       _from_to(f"{now.base_loss:.3f}", f"{now.loss:.3f} ({rise:+.1%})",
                                now.step > 0)))

@@ -7,9 +7,9 @@ whole run show the same.
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from studio.comparison import perplexity
+from studio.comparison import perplexity, value_text
 from studio.files import readable_bytes
 from studio.recipe import form_fields
 from studio.ui.markup import bar, empty, note, readable_seconds, tiles
@@ -77,16 +77,10 @@ def _adapted(story: Story) -> str:
     if not story.adapted:
         return ""
     labels = {field.key: field.label for field in form_fields()}
-    changed = ", ".join(f"{labels.get(key, key)} {_value(value)}"
+    changed = ", ".join(f"{labels.get(key, key)} {value_text(value)}"
                         for key, value in story.adapted.items())
     return note(f"Changed on the way, since the memory ran out: {changed}.",
                 "The run goes on with these values, also when it is resumed.", "warning")
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return str(value)
 
 
 def _progress(story: Story) -> str:
