@@ -46,6 +46,8 @@ class Point:
     elapsed_seconds: float = 0.0
     time: float = 0.0
     """When it was logged, Unix time in seconds."""
+    measures: dict[str, float] = field(default_factory=dict)
+    """What the method measures beside the loss, by the names in `measures.py`."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class Story:
     epoch: float = 0.0
     points: tuple[Point, ...] = ()
     evals: tuple[tuple[int, float], ...] = ()
+    eval_measures: tuple[tuple[int, dict[str, float]], ...] = ()
+    """Step and what was measured beside the held-out loss; only where a method measures any."""
     alarms: tuple[Alarm, ...] = ()
     scores: tuple[Scored, ...] = ()
     forgetting: tuple[Forgetting, ...] = ()
@@ -147,7 +151,8 @@ def tell(name: str, events: Iterable[dict[str, Any]], owner_alive: bool) -> Stor
     return Story(
         name=name, state=state, detail=fold.detail, total_steps=fold.plan.get("total_steps", 0),
         step=fold.step, epoch=fold.epoch, points=tuple(fold.points[s] for s in sorted(fold.points)),
-        evals=tuple(sorted(fold.evals.items())), alarms=tuple(fold.alarms),
+        evals=tuple(sorted(fold.evals.items())),
+        eval_measures=tuple(sorted(fold.eval_measures.items())), alarms=tuple(fold.alarms),
         scores=tuple(fold.scores), forgetting=tuple(fold.forgetting), adapted=dict(fold.adapted),
         adaptations=tuple(fold.adaptations), result_step=fold.result_step,
         sample_rounds=fold.sample_rounds, asked=fold.asked,
@@ -175,6 +180,7 @@ class _Fold:
         self.epoch = 0.0
         self.points: dict[int, Point] = {}
         self.evals: dict[int, float] = {}
+        self.eval_measures: dict[int, dict[str, float]] = {}
         self.alarms: list[Alarm] = []
         self.scores: list[Scored] = []
         self.forgetting: list[Forgetting] = []
@@ -214,6 +220,8 @@ class _Fold:
         """A resumed run repeats the steps after its checkpoint; the new ones count."""
         self.points = {step: point for step, point in self.points.items() if step <= start_step}
         self.evals = {step: loss for step, loss in self.evals.items() if step <= start_step}
+        self.eval_measures = {step: found for step, found in self.eval_measures.items()
+                              if step <= start_step}
         self.alarms = [found for found in self.alarms if found.step <= start_step]
         self.scores = [found for found in self.scores if found.step <= start_step]
         self.forgetting = [found for found in self.forgetting if found.step <= start_step]
@@ -236,6 +244,8 @@ class _Fold:
     def on_eval(self, event: dict[str, Any]) -> None:
         loss = _number(event.get("loss"))
         self.evals[event["step"]] = loss
+        if event.get("measures"):
+            self.eval_measures[event["step"]] = event["measures"]
         self.tail.append(f"Held-out loss after step {event['step']}: {loss:.4f}")
 
     def on_alarm(self, event: dict[str, Any]) -> None:
@@ -295,7 +305,7 @@ def point_of(event: dict[str, Any]) -> Point:
         loss=_number(event.get("loss")), learning_rate=event.get("learning_rate") or 0.0,
         grad_norm=event.get("grad_norm"), tokens_per_second=event.get("tokens_per_second"),
         tokens=event.get("tokens") or 0, elapsed_seconds=event.get("elapsed_seconds") or 0.0,
-        time=event.get("time") or 0.0,
+        time=event.get("time") or 0.0, measures=event.get("measures") or {},
     )
 
 

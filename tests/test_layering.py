@@ -13,7 +13,7 @@ STUDIO = ROOT / "studio"
 FLOORS = (
     {"errors", "settings", "progress", "files", "arbiter", "child", "device", "recipe", "presets",
      "runs", "ownership", "extras", "json_lines", "main_memory",
-     "story", "about", "comparison", "bootstrap"},
+     "story", "measures", "about", "comparison", "bootstrap"},
     {"models", "adapters", "hardware", "data"},
     {"training"},
     {"chat"},

@@ -19,7 +19,7 @@ import typer
 from studio.errors import RecipeError, StudioError
 from studio.presets import starter_recipe
 from studio.recipe import Recipe, load_recipe
-from studio.recipe.fields import STARTER
+from studio.recipe.base import STARTER
 from studio.settings import Settings, load_settings, prepare_environment
 
 if TYPE_CHECKING:

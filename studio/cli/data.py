@@ -10,7 +10,7 @@ from studio.cli import show
 from studio.cli.common import AsJson, Changes, Home, Offline, open_settings, read_recipe, report
 from studio.cli.show import console
 from studio.recipe import Recipe
-from studio.recipe.fields import STARTER
+from studio.recipe.base import STARTER
 from studio.settings import Settings
 
 if TYPE_CHECKING:

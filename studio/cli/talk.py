@@ -57,7 +57,7 @@ def _open(runs: list[str], model: str | None, base: bool, settings: Settings,
           progress: show.Reports) -> ChatSession:
     from studio.chat.session import BASE_COLUMN, ChatSession, Column
     from studio.recipe import Model
-    from studio.recipe.fields import STARTER
+    from studio.recipe.base import STARTER
 
     origins = [origin_of(given, settings) for given in runs]
     columns = [Column(BASE_COLUMN)] if base or not origins else []

@@ -18,7 +18,7 @@ from studio.hardware.export_memory import gguf_disk, merged_disk, stored_bytes
 from studio.hardware.parts import PartBytes, millions
 from studio.hardware.static_memory import INT8_STATE_BYTES
 from studio.models.source import is_on_this_pc, local_folder
-from studio.recipe.fields import STARTER
+from studio.recipe.base import STARTER
 
 if TYPE_CHECKING:
     from studio.models.shape import ModelShape

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Objective = Literal["sft", "dpo", "kto", "orpo", "reward", "grpo", "rloo"]
+Objective = Literal["sft", "pretrain", "dpo", "kto", "orpo", "reward", "grpo", "rloo"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class StepOf:
 
 OBJECTIVES: dict[Objective, StepOf] = {
     "sft": StepOf(),
+    "pretrain": StepOf(),
     "dpo": StepOf(rows=2, compares=True),
     "kto": StepOf(compares=True),
     "orpo": StepOf(rows=2),

@@ -32,11 +32,11 @@ TABLE_SETTINGS = (
 """The same in words."""
 METHODS: dict[str, dict[str, Any]] = {
     "Full": {"adapter.method": "none", "model.quantization": "none",
-             "training.learning_rate": 2e-5},
+             "training.learning_rate": None},
     "LoRA": {"adapter.method": "lora", "model.quantization": "none",
-             "training.learning_rate": 2e-4},
+             "training.learning_rate": None},
     "QLoRA": {"adapter.method": "lora", "model.quantization": "4bit",
-              "training.learning_rate": 2e-4},
+              "training.learning_rate": None},
 }
 """By the name of a column: what it sets, with the learning rate that is usual for it."""
 KEPT = ("model.quantization", "data.max_length", "adapter.targets", "adapter.rank")

@@ -24,7 +24,7 @@ from studio.models.libraries import first_line, make_models_in_turn
 from studio.models.source import local_folder
 from studio.models.starter import STARTER_CONFIG, STARTER_NAME
 from studio.models.traits import Traits, traits_of
-from studio.recipe.fields import STARTER
+from studio.recipe.base import STARTER
 from studio.settings import Settings
 
 if TYPE_CHECKING:

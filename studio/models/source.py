@@ -14,7 +14,8 @@ from studio.models.folder import ModelFolder, check_model_folder
 from studio.models.hub import fetch_model, is_hub_id
 from studio.models.starter import STARTER_NAME, prepare_starter
 from studio.progress import Progress, ShouldStop, never, silent
-from studio.recipe.fields import STARTER, Model
+from studio.recipe.base import STARTER
+from studio.recipe.model import Model
 from studio.settings import Settings
 
 __all__ = ["ModelFolder", "find_model", "find_on_this_pc", "is_on_this_pc", "local_folder"]

@@ -6,6 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+STARTER = "starter"
+"""The `source` that means the model or the data that comes with the studio."""
+
 
 def setting(
     default: Any, label: str, help: str, *, rare: bool = False, step: float | None = None,

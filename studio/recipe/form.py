@@ -72,7 +72,7 @@ def _kind(annotation: Any) -> tuple[Kind, tuple[str, ...]]:
     if get_origin(annotation) is list:
         return "names", ()
     if get_origin(annotation) is dict:
-        return ("weights" if get_args(annotation)[1] is float else "map"), ()
+        return ("map" if get_args(annotation)[1] is str else "weights"), ()
     simple: dict[Any, Kind] = {bool: "switch", int: "whole", float: "number", str: "text"}
     if annotation in simple:
         return simple[annotation], ()

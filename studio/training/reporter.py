@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from studio.measures import measures_in
 from studio.progress import Step
 from studio.runs import Run
 from studio.training.best import is_best_so_far
@@ -156,6 +157,9 @@ class TrainReporter:
             "elapsed_seconds": self.elapsed_seconds(),
             "seconds_left": left * sum(self._step_seconds) / max(len(self._step_seconds), 1),
         }
+        measures = measures_in(logs, self.run.recipe.training.method)
+        if measures:
+            event["measures"] = measures
         self.run.append("log", **event)
         if self.live is not None:
             self.observers.logged(event)

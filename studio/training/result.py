@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def base_reference(folder: ModelFolder) -> str:
     """How the adapter names its base: the Hub id, or an absolute folder on this PC."""
     from studio.models.source import local_folder
-    from studio.recipe.fields import STARTER
+    from studio.recipe.base import STARTER
 
     is_local = folder.source == STARTER or local_folder(folder.source) is not None
     return str(folder.path.absolute()) if is_local else folder.source

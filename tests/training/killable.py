@@ -39,7 +39,7 @@ def main() -> None:
     import transformers  # noqa: F401
 
     from studio.training import loop  # noqa: F401
-    from studio.training.trainers import _trainer_class
+    from studio.training.methods.supervised import _trainer_class
 
     _trainer_class()
     torch.set_num_threads(1)

@@ -17,8 +17,8 @@ from studio.training.choices import (
     choose_checkpointing,
     choose_joined_rows,
 )
+from studio.training.methods.supervised import labelled_positions, only_positions
 from studio.training.rows import can_join_rows, longest, measuring, pack
-from studio.training.trainers import labelled_positions, only_positions
 
 CPU = Device("cpu", "CPU", "bfloat16", 16_000_000_000)
 OLD_GPU = Device("cuda", "an older GPU", "float16", 8_000_000_000)

@@ -20,7 +20,8 @@ from studio.data.reading.files import kind_of, local_files
 from studio.data.reading.hub import hub_part, is_hub_spec
 from studio.errors import DataError
 from studio.progress import ShouldStop, never
-from studio.recipe.fields import STARTER, Data
+from studio.recipe.base import STARTER
+from studio.recipe.data import Data
 from studio.settings import Settings
 
 

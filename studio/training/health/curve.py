@@ -123,15 +123,10 @@ def relative_noise(losses: Sequence[float]) -> float:
 
 def lower_rate(recipe: Recipe) -> str:
     """Advice to lower the learning rate, with the one that is and the one that is usual."""
-    rate, usual = recipe.training.learning_rate, usual_rate(recipe)
+    rate, usual = recipe.learning_rate, recipe.usual_learning_rate
     wanted = usual if rate > 1.5 * usual else rate / 5
     return (f"Start again with a lower training.learning_rate, such as {wanted:g}; it is {rate:g}, "
             f"and {usual:g} is usual for {taught(recipe)}.")
-
-
-def usual_rate(recipe: Recipe) -> float:
-    """The learning rate that most guides begin with."""
-    return 2e-5 if recipe.adapter.method == "none" else 2e-4
 
 
 def taught(recipe: Recipe) -> str:

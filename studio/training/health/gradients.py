@@ -48,7 +48,7 @@ def rate_zero(curve: Curve) -> Alarm | None:
     """The learning rate is zero with steps still to go."""
     facts, last = curve.facts, curve.points[-2:]
     left = facts.total_steps - curve.step
-    least = 1e-6 * facts.recipe.training.learning_rate
+    least = 1e-6 * facts.recipe.learning_rate
     if len(last) < 2 or left <= max(2, 0.02 * facts.total_steps) or any(
             p.learning_rate > least for p in last):
         return None

@@ -13,7 +13,6 @@ from studio.training.health.curve import (
     noise,
     relative_noise,
     taught,
-    usual_rate,
 )
 
 _ZERO = 1e-7
@@ -131,9 +130,9 @@ def not_learning(curve: Curve) -> Alarm | None:
     if last > 1.2 * first:
         return None  # that is another alarm's matter
     recipe = facts.recipe
-    rate = recipe.training.learning_rate
-    advice = (f"training.learning_rate is {rate:g}; {usual_rate(recipe):g} is usual for "
-              f"{taught(recipe)}: raise it, by three to ten times." if rate < usual_rate(recipe)
+    rate, usual = recipe.learning_rate, recipe.usual_learning_rate
+    advice = (f"training.learning_rate is {rate:g}; {usual:g} is usual for "
+              f"{taught(recipe)}: raise it, by three to ten times." if rate < usual
               else "Look at the tokens of a record in the Dataset tab: does the answer carry the "
               "loss, and is the chat template the model's own? A larger adapter.rank or "
               "all-linear targets learn more.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from studio.errors import ModelError, RecipeError
 from studio.recipe import Model, Recipe
-from studio.recipe.fields import STARTER
+from studio.recipe.base import STARTER
 from studio.runs import Run
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from studio.data.reading.sources import sources_of
 from studio.data.records import Read
-from studio.recipe.fields import Data
+from studio.recipe import Data
 from studio.settings import Settings
 
 

@@ -20,7 +20,7 @@ from studio.data.reading.json_rows import read_json_row
 from studio.data.reading.sources import sources_of
 from studio.data.records import Read
 from studio.errors import DataError
-from studio.recipe.fields import Data
+from studio.recipe import Data
 from studio.settings import Settings
 
 quick = settings(max_examples=40, deadline=None,

@@ -10,7 +10,7 @@ import pytest
 from studio.data.reading.blocks import LONGEST_RECORD_BYTES
 from studio.data.reading.sources import sources_of
 from studio.errors import DataError
-from studio.recipe.fields import Data
+from studio.recipe import Data
 
 PAIR = {"prompt": "a", "completion": "b"}
 

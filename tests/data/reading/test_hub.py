@@ -24,7 +24,7 @@ import json, sys
 from pathlib import Path
 from studio.data.reading.sources import sources_of
 from studio.errors import DataError
-from studio.recipe.fields import Data
+from studio.recipe import Data
 from studio.settings import Settings
 
 def read(first_page=False, offline=False, **fields):

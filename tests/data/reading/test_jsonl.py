@@ -8,7 +8,7 @@ import pytest
 
 from studio.data.reading.blocks import BLOCK_ROWS, LONGEST_RECORD_BYTES
 from studio.data.reading.sources import sources_of
-from studio.recipe.fields import Data
+from studio.recipe import Data
 
 PAIR = {"prompt": "a", "completion": "b"}
 

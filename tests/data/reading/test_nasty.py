@@ -13,7 +13,7 @@ import pytest
 
 from studio.data.reading.sources import sources_of
 from studio.errors import DataError
-from studio.recipe.fields import Data
+from studio.recipe import Data
 
 PAIR = {"prompt": "a", "completion": "b"}
 LINE = json.dumps(PAIR)

@@ -12,7 +12,7 @@ import pytest
 
 from studio.data.reading.sources import sources_of, starter_files
 from studio.errors import DataError, Stopped
-from studio.recipe.fields import Data
+from studio.recipe import Data
 from studio.settings import Settings
 
 PAIR = {"prompt": "a", "completion": "b"}

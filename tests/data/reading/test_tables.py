@@ -17,7 +17,7 @@ import pytest
 
 from studio.data.reading.sources import sources_of
 from studio.errors import DataError
-from studio.recipe.fields import Data
+from studio.recipe import Data
 
 TURNS = [{"role": "user", "content": "für"}, {"role": "assistant", "content": None}]
 PICTURE = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])

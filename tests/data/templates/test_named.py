@@ -18,7 +18,7 @@ from studio.data.templates import (
 from studio.data.templates.chosen import end_of_answer
 from studio.data.templates.named import FOLDER, NAMED, family_of
 from studio.recipe import Data
-from studio.recipe.fields import TemplateName
+from studio.recipe.data import TemplateName
 from tests.data.templates.tokenizers import (
     ANSWER,
     PLAIN,

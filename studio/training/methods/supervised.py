@@ -1,0 +1,95 @@
+"""sft and pretrain: TRL's SFT trainer on tokenised data, without logits that nobody needs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from studio.recipe import Recipe
+from studio.runs import Run
+from studio.training.methods.arguments import arguments_of
+from studio.training.methods.common import StudioTrainer
+from studio.training.reporter import TrainReporter, as_callback
+from studio.training.setup import Setup
+
+if TYPE_CHECKING:
+    import torch
+
+
+def make(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter) -> Any:
+    """The trainer; `setup.train` has the columns input_ids and labels."""
+    from trl import SFTConfig
+
+    arguments = arguments_of(
+        SFTConfig, recipe, run, setup, padding_free=setup.joined_rows, max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+    return _trainer_class()(
+        model=setup.model, args=arguments, train_dataset=setup.train,
+        eval_dataset=setup.held_out, processing_class=setup.tokenizer,
+        callbacks=[as_callback(reporter)],
+    )
+
+
+@functools.cache
+def _trainer_class() -> Any:
+    from trl import SFTTrainer
+
+    return type("SupervisedTrainer", (SupervisedMixin, SFTTrainer), {})
+
+
+class SupervisedMixin(StudioTrainer):
+    """What the studio changes in TRL's SFT trainer."""
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """TRL's loss, the language model's head computed only where there is a label.
+
+        TRL itself does so on GPUs; elsewhere it projects every position onto the vocabulary,
+        which costs more than the rest of a small model.
+        """
+        labels = inputs["labels"]
+        if labels.device.type == "cuda":
+            return super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[misc]
+        kept, shifted = labelled_positions(labels)
+        with only_positions(_backbone(self.model), kept):
+            return super().compute_loss(  # type: ignore[misc]
+                model, {**inputs, "shift_labels": shifted}, *args, **kwargs)
+
+
+def labelled_positions(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where the next token carries loss, as a mask like `labels`, and those tokens in one row.
+
+    `labels` has shape (rows, tokens), -100 where there is no loss. At least one position is
+    kept, so that a batch without any label still has a gradient of zero.
+    """
+    import torch
+
+    following = torch.full_like(labels, -100)
+    following[:, :-1] = labels[:, 1:]
+    kept = following != -100
+    if not kept.any():
+        kept[0, 0] = True
+    return kept, following[kept][None]
+
+
+@contextmanager
+def only_positions(backbone: Any, kept: torch.Tensor) -> Iterator[None]:
+    """Inside the block `backbone` hands on only the hidden states where `kept`, in one row."""
+
+    def keep(module: Any, arguments: Any, output: Any) -> Any:
+        output.last_hidden_state = output.last_hidden_state[kept][None]
+        return output
+
+    hook = backbone.register_forward_hook(keep)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _backbone(model: Any) -> Any:
+    """The layers below the language model's head, as TRL finds them."""
+    inner = model.get_base_model() if hasattr(model, "peft_config") else model
+    return inner.base_model
