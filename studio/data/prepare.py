@@ -1,8 +1,8 @@
 """Everything between a recipe's `data` and the trainer: the only way in.
 
-Takes the tokens that the data lab keeps, or makes them, and writes the two parts of the split as
-token ids and labels, which TRL's trainer and collator take as they are. Does not pack or pad; the
-trainer does.
+Takes the tokens that the data lab keeps, or makes them, and writes the two parts of the split in
+the columns of the recipe's method (see `columns.py`), which its trainer takes as they are. Does not
+pack or pad; the trainer does.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy
 import xxhash
 
+from studio.data.checks.samples import sample_of
+from studio.data.columns import Columns, Stored, columns_of, methods_for
 from studio.data.detection import Detection
-from studio.data.example import labels_of
+from studio.data.lab.chunks import ChunkPlace
 from studio.data.lab.look import open_whole
 from studio.data.lab.report import Statistics
 from studio.data.lab.scan import require_rows
 from studio.data.lab.statistics import statistics_of
 from studio.data.lab.whole import Whole
 from studio.data.records import LEFT_OUT, Problem
+from studio.data.samples import RowFault
 from studio.data.split import Split
 from studio.errors import DataError, Stopped
 from studio.files import disk_errors_told
@@ -33,14 +36,13 @@ if TYPE_CHECKING:
     import datasets
     from transformers import PreTrainedTokenizerBase
 
-_TEACHABLE = ("alpaca", "messages", "sharegpt", "dialogue", "prompt_completion", "text")
 _PROBLEMS_IN_MESSAGE = 3
 _SKIPPED_KEPT = 1000
 
 
 @dataclass
 class Prepared:
-    """`train` and `eval` have the columns input_ids and labels (-100: no loss), int32 lists.
+    """`train` and `eval` have the columns of the method, see `columns.py`.
 
     `skipped` has one Problem per record that is not taught, at most a thousand, `skipped_count`
     counts all. `chat_template` is the one that was rendered with; save it with the adapter so
@@ -83,7 +85,7 @@ def prepare(
     if not len(parts.train):
         raise DataError("No record is left to train on: all that can be taught are held out "
                         f"({parts.how}).", "Hold out less, or choose other data.")
-    train, held_out = _datasets(whole, parts, stop)
+    train, held_out = _datasets(whole, parts, columns_of(recipe.training.method), stop)
     assert whole.encoder is not None
     return Prepared(
         train=train, eval=held_out, skipped=skipped, skipped_count=count,
@@ -91,56 +93,75 @@ def prepare(
     )
 
 
-def _datasets(whole: Whole, parts: Split, stop: ShouldStop) -> tuple[Any, Any]:
-    train = _dataset(whole, parts.train, stop)
-    return train, _dataset(whole, parts.held_out, stop) if len(parts.held_out) else None
+def _datasets(
+    whole: Whole, parts: Split, columns: Columns, stop: ShouldStop
+) -> tuple[Any, Any]:
+    train = _dataset(whole, parts.train, columns, stop)
+    held_out = _dataset(whole, parts.held_out, columns, stop) if len(parts.held_out) else None
+    return train, held_out
 
 
-def _dataset(whole: Whole, rows: numpy.ndarray, stop: ShouldStop) -> datasets.Dataset:
-    """The rows' tokens, cut and labelled, in a file that the trainer reads as it goes."""
+def _dataset(
+    whole: Whole, rows: numpy.ndarray, columns: Columns, stop: ShouldStop
+) -> datasets.Dataset:
+    """The rows' columns, in a file that the trainer reads as it goes."""
     import datasets
 
     assert whole.tokens is not None
-    key = xxhash.xxh3_64_hexdigest(rows.tobytes() + str(whole.data.max_length).encode())
+    how = f"{columns.name}{whole.data.max_length}"
+    key = xxhash.xxh3_64_hexdigest(rows.tobytes() + how.encode())
     path = Path(whole.tokens.place(0).path).parent / f"part-{key}.arrow"
     if not path.is_file():
         beside = path.with_suffix(".partial")
         with disk_errors_told(path.parent, "The tokens to train on"):
-            _write(whole, rows, beside, stop)
+            _write(whole, rows, columns, beside, stop)
             beside.replace(path)
     return datasets.Dataset.from_file(str(path))
 
 
-def _write(whole: Whole, rows: numpy.ndarray, path: Path, stop: ShouldStop) -> None:
+def _write(
+    whole: Whole, rows: numpy.ndarray, columns: Columns, path: Path, stop: ShouldStop
+) -> None:
     import pyarrow
 
     assert whole.tokens is not None
-    schema = pyarrow.schema([(name, pyarrow.list_(pyarrow.int32()))
-                             for name in ("input_ids", "labels")])
     times = numpy.bincount(rows, minlength=len(whole.store))
-    with pyarrow.ipc.new_stream(str(path), schema) as writer:
+    with pyarrow.ipc.new_stream(str(path), columns.schema()) as writer:
         for place in whole.tokens.places():
             if stop():
                 raise Stopped("Preparing the data was stopped.")
             wanted = times[place.first_row:place.first_row + place.rows]
             if wanted.any():
-                writer.write_batch(_batch(place.table(), wanted, whole.data.max_length, schema))
+                writer.write_batch(_batch(whole, place, wanted, columns))
 
 
-def _batch(table: Any, times: numpy.ndarray, max_length: int, schema: Any) -> Any:
-    """The rows of one chunk as often as `times` says, cut and labelled."""
+def _batch(whole: Whole, place: ChunkPlace, times: numpy.ndarray, columns: Columns) -> Any:
+    """What the rows of one chunk become, each as often as `times` says."""
     import pyarrow
 
-    ids, labels = [], []
+    table, schema = place.table(), columns.schema()
+    made: list[tuple[Any, ...]] = []
     for at in numpy.flatnonzero(times):
-        kept = table["ids"][at].as_py()[:max_length]
-        loss = table["loss"][at].as_py()
-        learned = labels_of(kept, list(zip(loss[::2], loss[1::2], strict=True)))
-        for _ in range(times[at]):
-            ids.append(kept)
-            labels.append(learned)
+        stored = _stored(whole, table, int(at), place.first_row, columns.needs_sample)
+        made += list(columns.rows(stored, whole.data.max_length)) * int(times[at])
+    values = list(zip(*made, strict=True)) or [()] * len(schema)
     return pyarrow.RecordBatch.from_arrays(
-        [pyarrow.array(column, schema.field(0).type) for column in (ids, labels)], schema=schema)
+        [pyarrow.array(column, field.type) for column, field in zip(values, schema, strict=True)],
+        schema=schema)
+
+
+def _stored(
+    whole: Whole, table: Any, at: int, first_row: int, needs_sample: bool
+) -> Stored:
+    sample = sample_of(whole, first_row + at) if needs_sample else None
+    assert not isinstance(sample, RowFault)  # faulty rows are in no part
+    other = table["other_ids"][at].as_py()
+    return Stored(table["ids"][at].as_py(), _spans(table["loss"][at].as_py()), other,
+                  None if other is None else _spans(table["other_loss"][at].as_py()), sample)
+
+
+def _spans(flat: list[int]) -> list[tuple[int, int]]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _skipped(whole: Whole) -> tuple[list[Problem], int]:
@@ -170,12 +191,16 @@ def _require_teachable(detection: Detection, method: str) -> None:
     if detection.format is None:
         raise DataError(f"The data cannot be trained on: {_first(list(detection.problems))}",
                         detection.problems[0].hint if detection.problems else "")
-    if detection.format not in _TEACHABLE:
+    columns = columns_of(method)
+    if detection.format not in columns.formats:
+        others = methods_for(detection.format)
+        right = f"Set training.method to {' or '.join(others)}, which learn from such data. " \
+            if others else ""
         raise DataError(
             f"The data has the format {detection.format}, which training.method {method} cannot "
             f"learn from: {detection.why}",
-            f"{method} needs answers to imitate: {', '.join(_TEACHABLE)}. To read other columns "
-            "as one of these, set data.format and data.columns.",
+            f"{right}{method} needs {columns.needs}: {', '.join(columns.formats)}. To read other "
+            "columns as one of these, set data.format and data.columns.",
         )
 
 

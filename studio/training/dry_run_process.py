@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.child import orphaned
+from studio.data.columns import labelled_share, row_lengths
 from studio.device import pick_device
 from studio.errors import StudioError
 from studio.files import write_json_safely
@@ -30,7 +31,6 @@ from studio.training.failure import RecordedFailures
 from studio.training.out_of_memory import is_out_of_memory
 from studio.training.phases import Phases, Watch, distinct_bytes, frozen_tensors
 from studio.training.reporter import StateReporter, TrainReporter
-from studio.training.rows import labelled_share
 from studio.training.stages import Stages
 
 if TYPE_CHECKING:
@@ -146,14 +146,6 @@ class DryStages(Stages):
         available = math.ceil(len(lengths) / batch)
         micro_batches = min(MOST_MICRO_BATCHES, wanted, available)
         return train.select(order * micro_batches), micro_batches
-
-
-def row_lengths(dataset: datasets.Dataset) -> list[int]:
-    """Tokens of every row, in order."""
-    import pyarrow.compute
-
-    return [length for batch in dataset.with_format("arrow").iter(10_000)
-            for length in pyarrow.compute.list_value_length(batch["input_ids"]).to_pylist()]
 
 
 def _facts(

@@ -118,24 +118,3 @@ def pack(dataset: datasets.Dataset, max_length: int) -> datasets.Dataset:
     datasets.disable_progress_bars()  # the run's events tell how far it is
     columns = dataset.select_columns(["input_ids", "labels"])
     return pack_dataset(columns, max_length, "bfd")
-
-
-def longest(dataset: datasets.Dataset) -> int:
-    """Tokens of the longest example."""
-    import pyarrow.compute
-
-    table = dataset.with_format("arrow")
-    return max(pyarrow.compute.max(pyarrow.compute.list_value_length(batch["input_ids"])).as_py()
-               for batch in table.iter(10_000))
-
-
-def labelled_share(dataset: datasets.Dataset) -> float:
-    """Share of all tokens that carry loss."""
-    import pyarrow.compute
-
-    tokens = labelled = 0
-    for batch in dataset.with_format("arrow").iter(10_000):
-        labels = pyarrow.compute.list_flatten(batch["labels"])
-        tokens += len(labels)
-        labelled += pyarrow.compute.sum(pyarrow.compute.not_equal(labels, -100)).as_py() or 0
-    return labelled / max(1, tokens)

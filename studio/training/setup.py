@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from studio.data.columns import labelled_share, longest
 from studio.device import Device
 from studio.hardware.precision import Precision
 from studio.hardware.workload import Examples
 from studio.recipe import Recipe
 from studio.training.choices import choose_checkpointing, choose_joined_rows
-from studio.training.rows import can_join_rows, labelled_share, longest, pack
+from studio.training.rows import can_join_rows, pack
 
 if TYPE_CHECKING:
     import datasets

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.data.columns import longest
 from studio.device import Device, free_device_bytes, pick_device, release_memory
 from studio.errors import Stopped
 from studio.hardware.calibration import calibrated
@@ -34,7 +35,6 @@ from studio.training.observer import Live, Observers, observers_for
 from studio.training.out_of_memory import memory_lasts
 from studio.training.recovery import RanOut, StartWeights, adapted, ran_out
 from studio.training.reporter import StateReporter, TrainReporter
-from studio.training.rows import longest
 from studio.training.scorers import require_scorer
 from studio.training.setup import Base, Found, Setup, forward_kept, make_setup
 from studio.training.space import foresee_space

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from studio.data.columns import longest
 from studio.data.lab.look import open_whole
 from studio.data.lab.record import record_of_whole
 from studio.data.prepare import prepare
@@ -93,7 +94,7 @@ def trained(recipe: Any, settings: Any, tokenizer: Any, model: Any) -> list[Show
     from studio.hardware.precision import choose_precision
     from studio.runs import create_run
     from studio.training.reporter import StateReporter, TrainReporter
-    from studio.training.rows import longest, pack
+    from studio.training.rows import pack
     from studio.training.setup import Setup
     from studio.training.trainers import make_trainer
 

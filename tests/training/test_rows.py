@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from studio.data.columns import longest
 from studio.device import Device
 from studio.hardware.precision import choose_precision
 from studio.hardware.workload import Examples
@@ -18,7 +19,7 @@ from studio.training.choices import (
     choose_joined_rows,
 )
 from studio.training.methods.supervised import labelled_positions, only_positions
-from studio.training.rows import can_join_rows, longest, measuring, pack
+from studio.training.rows import can_join_rows, measuring, pack
 
 CPU = Device("cpu", "CPU", "bfloat16", 16_000_000_000)
 OLD_GPU = Device("cuda", "an older GPU", "float16", 8_000_000_000)
