@@ -70,7 +70,8 @@ def workload_of_row(row: Row, shape: ModelShape) -> Workload:
         shards=_whole(row.get("n_gpu", "")) or 1, sharded=_sharded(parallel),
         updates_in_backward=bool(re.search("in.?(bwd|backward)", row["optimizer"].lower())),
         offloads_activations=_is_on(row.get("act_offload", "")),
-        keeps_quantized_inputs=quantization == "4bit" and _keeps_inputs(_software(row)),
+        keeps_quantized_inputs=quantization == "8bit"
+        or (quantization == "4bit" and _keeps_inputs(_software(row))),
         lengths_vary=_lengths_vary(row), fused_qkv=is_litgpt, padded_adapter=is_litgpt,
         dropout=is_litgpt or "fms-acceleration" in _software(row),
     )

@@ -120,8 +120,7 @@ def _linear_inputs(work: Workload, shape: ModelShape) -> float:
         size += each * 2 * shape.heads * shape.head_dim
     if work.dora:
         size += 2 * work.trainable_bytes * sum(linear.outputs for linear in trained)
-    if work.quantization == "8bit" or work.keeps_quantized_inputs:
-        # bitsandbytes keeps the input of every 8-bit product, and once kept a 4-bit one's.
+    if work.keeps_quantized_inputs:
         size += work.activation_bytes * _shared_inputs(list(shape.linears), shape.model_type)
     return size
 

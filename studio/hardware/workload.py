@@ -68,7 +68,7 @@ class Workload:
     the loss's peak, where known. `experts_as_linears`: a mixture's experts are single linear layers
     (transformers before 5), quantised with the others. `fast_norms`: a kernel that keeps only the
     norm's input as it came; `fast_activation`: one that keeps only its input.
-    `keeps_quantized_inputs`: of every 4-bit product, as bitsandbytes before 0.42 did.
+    `keeps_quantized_inputs`: of every 8-bit product, and of 4-bit ones before bitsandbytes 0.43.2.
     `offloads_activations`: layer inputs wait in main memory. `updates_in_backward`: each layer's
     gradient is used and dropped as soon as it is there. `master_weights`: 32-bit copies beside
     16-bit weights. `shards` GPUs hold a part each of what is `sharded`. `fused_qkv`: query, key and

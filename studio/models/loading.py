@@ -12,6 +12,7 @@ from studio.device import Device, resolve_dtype
 from studio.errors import ModelError, SetupError
 from studio.models.folder import ModelFolder
 from studio.models.libraries import first_line, make_models_in_turn, quieten
+from studio.models.quantized import mend_int8, quantization_config
 from studio.models.stoppable import stoppable_loading
 from studio.progress import ShouldStop, never
 
@@ -73,6 +74,7 @@ def load_base(
     _require_all_weights(folder, report)
     if "device_map" not in options:
         base = base.to(device.torch_name)
+    mend_int8(base)
     base.eval()
     return base
 
@@ -92,34 +94,6 @@ def _options(model: recipe.Model, folder: ModelFolder, device: Device) -> dict[s
         # Straight onto the device, never first into main memory.
         options["device_map"] = {"": device.torch_name}
     return options
-
-
-def quantization_config(model: recipe.Model, device: Device) -> Any:
-    """bitsandbytes settings: 4bit is NF4, usually with double quantization (QLoRA,
-    arXiv:2305.14314).
-
-    Raises SetupError where bitsandbytes is missing or does not serve this device.
-    """
-    from transformers import BitsAndBytesConfig
-    from transformers.utils import is_bitsandbytes_available
-
-    if device.kind == "mps":
-        raise SetupError(
-            f"model.quantization {model.quantization} does not work on an Apple GPU.",
-            "Set model.quantization to none.",
-        )
-    if not is_bitsandbytes_available():
-        raise SetupError(
-            f"model.quantization {model.quantization} needs bitsandbytes, which is missing.",
-            "Install bitsandbytes, or set model.quantization to none.",
-        )
-    if model.quantization == "8bit":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=model.double_quantization,
-        bnb_4bit_compute_dtype=resolve_dtype(model.dtype, device),
-    )
 
 
 def attention_implementation(

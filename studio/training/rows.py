@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from studio.models.quantized import computed_as_in_training
 from studio.training.attention import ROWS, register_row_attention
 
 if TYPE_CHECKING:
@@ -77,18 +78,14 @@ def _measured(model: Any, examples: list[torch.Tensor]) -> torch.Tensor | None:
 def measuring(model: Any) -> Iterator[None]:
     """Inside the block the model is in evaluation mode and keeps no gradients.
 
-    4-bit layers stay in training mode: on a CPU bitsandbytes repacks their weights at the first
-    evaluation into a form that later lets no gradient through, without an error.
+    Quantised layers compute as in training, so that what is measured is what is trained.
     """
     import torch
 
     was_training = model.training
     model.eval()
-    for module in model.modules():
-        if type(module).__name__ == "Linear4bit":
-            module.training = True
     try:
-        with torch.no_grad():
+        with torch.no_grad(), computed_as_in_training(model):
             yield
     finally:
         model.train(was_training)

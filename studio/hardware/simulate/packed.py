@@ -15,7 +15,9 @@ from studio.hardware.static_memory import NF4_BYTES, NF4_DOUBLE_BYTES
 
 @dataclass(frozen=True)
 class Packing:
-    """How weights are packed. `keeps_inputs`: bitsandbytes before 0.43.2 kept each product's."""
+    """How weights are packed. `keeps_inputs`: of each product until the backward pass, as
+    bitsandbytes does in 8 bits, and before 0.43.2 in 4 (not in the studio, `models/quantized.py`).
+    """
 
     bits: int
     double: bool = True
@@ -101,7 +103,7 @@ def _product_class() -> Any:
                 del whole, short
             else:
                 out = x @ layer.weight.t()
-            if packing.bits == 8 or packing.keeps_inputs:
+            if packing.keeps_inputs:
                 ctx.save_for_backward(x)
             return out
 
