@@ -13,9 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy
 
-from studio.data.answer_spans import Span
+from studio.data.answer_spans import Span, answers_of
 from studio.data.example import labels_of
-from studio.data.samples import Judged, Sample
+from studio.data.samples import (
+    Conversation,
+    Judged,
+    PromptOnly,
+    Sample,
+    answer_text,
+    shown_turns,
+)
 
 if TYPE_CHECKING:
     import datasets
@@ -56,6 +63,8 @@ class Columns:
     kinds: dict[str, Kind]
     rows: Callable[[Stored, int], Iterable[tuple[Any, ...]]]
     needs_sample: bool = False
+    loss_on: str = ""
+    """Instead of the recipe's data.loss_on, which is for methods that imitate answers."""
 
     def schema(self) -> pyarrow.Schema:
         """The columns as Arrow knows them."""
@@ -85,6 +94,20 @@ def _judged(stored: Stored, max_length: int) -> list[tuple[Any, ...]]:
     return [(*_cut(stored.ids, stored.loss, max_length), stored.sample.label)]
 
 
+def _prompt(stored: Stored, max_length: int) -> list[tuple[Any, ...]]:
+    """What stands before the last answer, and that answer as text; empty where there is none."""
+    start = stored.loss[-1][0]
+    match stored.sample:
+        case PromptOnly(turns):
+            shown, expected = shown_turns(turns), ""
+        case Conversation(turns):
+            at = answers_of(turns, "last_response")[0]
+            shown, expected = shown_turns(turns[:at]), answer_text(turns[at])
+        case _:
+            raise AssertionError(f"no prompt in a {type(stored.sample).__name__}")
+    return [(stored.ids[:start], expected, shown)]
+
+
 def _cut(ids: list[int], loss: list[Span], max_length: int) -> tuple[list[int], list[int]]:
     kept = ids[:max_length]
     return kept, labels_of(kept, loss)
@@ -95,6 +118,10 @@ _PAIR: dict[str, Kind] = {"chosen_ids": "tokens", "chosen_labels": "tokens",
                           "rejected_ids": "tokens", "rejected_labels": "tokens"}
 _PAIRS = Columns("pair", ("preference",), "pairs of a chosen and a rejected answer", _PAIR, _pair)
 
+_PROMPTS = Columns("prompt", ("prompts", *_ANSWERS), "prompts to answer",
+                   {"prompt_ids": "tokens", "expected": "text", "shown": "text"}, _prompt,
+                   loss_on="last_response", needs_sample=True)
+
 COLUMNS: dict[str, Columns] = {
     "sft": Columns("labelled", (*_ANSWERS, "text"), "answers to imitate", _TOKENS, _labelled),
     "pretrain": Columns("labelled", ("text",), "plain text", _TOKENS, _labelled),
@@ -103,6 +130,8 @@ COLUMNS: dict[str, Columns] = {
     "kto": Columns("judged", ("kto", "preference"), "answers judged good or bad",
                    {**_TOKENS, "is_good": "flag"}, _judged, needs_sample=True),
     "reward": _PAIRS,
+    "grpo": _PROMPTS,
+    "rloo": _PROMPTS,
 }
 """By training method."""
 

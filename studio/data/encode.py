@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy
@@ -38,7 +38,9 @@ class Encoded:
     """One text as tokens, uncut: `ids` is int32, `loss` are (first, behind the last) numbers of
     learned tokens.
 
-    `offsets` are (start, end) in `text` of each token; empty where nobody asked for them.
+    Of a prompt without an answer `loss` is one empty range behind the last token: there the
+    answer would begin. `offsets` are (start, end) in `text` of each token; empty where nobody asked
+    for them.
     """
 
     text: str
@@ -53,8 +55,9 @@ class Encoded:
 
     @property
     def first_loss(self) -> int | None:
-        """The number of the first token that is learned."""
-        return next((max(start, 1) for start, end in self.loss if end > max(start, 1)), None)
+        """The number of the first token that is learned, or that an answer would begin with."""
+        return next((max(start, 1) for start, end in self.loss
+                     if end > max(start, 1) or start == end > 0), None)
 
 
 @dataclass(frozen=True)
@@ -78,13 +81,17 @@ def encode(
     encoder: Encoder, samples: Iterable[Sample | RowFault], *, with_offsets: bool = False
 ) -> list[Encoded | EncodedPair | RowFault]:
     """Every sample in order as tokens, or the fault why not; faults given are handed on."""
+    samples = list(samples)
     rendered = [_render(encoder, sample) for sample in samples]
     flat = [one for item in rendered if isinstance(item, tuple) for one in item]
     encoded = iter(_encode_texts(encoder, flat, with_offsets))
     found: list[Encoded | EncodedPair | RowFault] = []
-    for item in rendered:
+    for sample, item in zip(samples, rendered, strict=True):
         if isinstance(item, RowFault):
             found.append(item)
+        elif isinstance(sample, PromptOnly):
+            one = next(encoded)
+            found.append(replace(one, loss=[(len(one.ids), len(one.ids))]))
         elif len(item) == 1:
             found.append(next(encoded))
         else:

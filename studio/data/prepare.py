@@ -67,7 +67,10 @@ def prepare(
 
     Raises DataError where nothing can be taught, naming the first problems, and Stopped.
     """
-    whole = open_whole(recipe.data, settings, tokenizer, progress=progress, stop=stop)
+    columns = columns_of(recipe.training.method)
+    data = recipe.data.model_copy(update={"loss_on": columns.loss_on}) if columns.loss_on \
+        else recipe.data
+    whole = open_whole(data, settings, tokenizer, progress=progress, stop=stop)
     require_rows(whole.store, recipe.data.source)
     for detection in whole.detections:
         _require_teachable(detection, recipe.training.method)
@@ -85,7 +88,7 @@ def prepare(
     if not len(parts.train):
         raise DataError("No record is left to train on: all that can be taught are held out "
                         f"({parts.how}).", "Hold out less, or choose other data.")
-    train, held_out = _datasets(whole, parts, columns_of(recipe.training.method), stop)
+    train, held_out = _datasets(whole, parts, columns, stop)
     assert whole.encoder is not None
     return Prepared(
         train=train, eval=held_out, skipped=skipped, skipped_count=count,

@@ -6,6 +6,7 @@ Plain values only. Reading a row as one of these is `convert.py`; turning one in
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,3 +73,18 @@ class RowFault(DataError):
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
         return RowFault, (self.kind, self.message, self.hint)
+
+
+def shown_turns(turns: list[Turn]) -> str:
+    """The turns before an answer as a person reads them, the system's left out."""
+    before = [turn for turn in turns if turn["role"] != "system"]
+    if len(before) == 1:
+        return str(before[0].get("content") or "")
+    return "\n".join(f"{turn['role']}: {turn.get('content') or ''}" for turn in before)
+
+
+def answer_text(turn: Turn) -> str:
+    """An assistant's turn as text; one that only calls tools as the JSON of its calls."""
+    content = str(turn.get("content") or "")
+    calls = turn.get("tool_calls")
+    return json.dumps(calls, ensure_ascii=False) if calls and not content else content

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 from studio.data.answer_spans import answers_of
 from studio.data.checks.samples import sample_of
 from studio.data.encode import Encoded, encode
-from studio.data.samples import Conversation, PlainText, PromptOnly, Sample, Turn
+from studio.data.samples import (
+    Conversation,
+    PlainText,
+    PromptOnly,
+    Sample,
+    Turn,
+    shown_turns,
+)
 from studio.models.generation import readable
 
 if TYPE_CHECKING:
@@ -110,7 +117,8 @@ def _prompts(
                 number, start, end = answer
                 ids = encoded.ids.tolist()
                 shown = _shown(sample, number) or readable(tokenizer, ids[:start])
-                yield Prompt(shown, ids[:start], readable(tokenizer, ids[start:end]), end - start)
+                expected = readable(tokenizer, ids[start:end]) if end > start else None
+                yield Prompt(shown, ids[:start], expected, end - start)
 
 
 def _last_answer(sample: Sample, encoded: Encoded, max_length: int) -> tuple[int, int, int] | None:
@@ -126,12 +134,11 @@ def _last_answer(sample: Sample, encoded: Encoded, max_length: int) -> tuple[int
 
 def _shown(sample: object, answer: int) -> str:
     """The turns before an answer as a person reads them; empty where it cannot be said."""
+    if isinstance(sample, PromptOnly):
+        return shown_turns(sample.prompt)
     if not isinstance(sample, Conversation):
         return ""
     answers = answers_of(sample.turns, "responses")
     if answer >= len(answers):
         return ""
-    before = [turn for turn in sample.turns[:answers[answer]] if turn["role"] != "system"]
-    if len(before) == 1:
-        return str(before[0].get("content") or "")
-    return "\n".join(f"{turn['role']}: {turn.get('content') or ''}" for turn in before)
+    return shown_turns(sample.turns[:answers[answer]])

@@ -7,6 +7,7 @@ model is `scoring.py`.
 from __future__ import annotations
 
 import importlib.util
+import math
 import re
 import sys
 import traceback
@@ -23,6 +24,8 @@ from studio.recipe import Monitor
 Scorer = Callable[[str, str, str], float]
 """(answer, expected, prompt) -> 0..1."""
 
+_FROM_0_TO_1 = " from 0 to 1"
+_KEY = "monitor.scorer_value"
 _REASONING = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 
 
@@ -79,47 +82,51 @@ def contains(wanted: str = "") -> Scorer:
     return score
 
 
-def regex(pattern: str) -> Scorer:
-    """1 where `pattern` is found anywhere in the answer. Raises RecipeError for no valid one."""
+def regex(pattern: str, key: str = _KEY) -> Scorer:
+    """1 where `pattern` is found anywhere in the answer. Raises RecipeError for no valid one.
+
+    `key` is the recipe's field that holds it, for the message.
+    """
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise RecipeError(f"monitor.scorer_value is no regular expression: {error}.",
+        raise RecipeError(f"{key} is no regular expression: {error}.",
                           f"Correct {pattern!r}; \\ before a mark makes it an ordinary one.",
                           ) from error
     return lambda answer, expected, prompt: float(compiled.search(answer) is not None)
 
 
-def own_function(named: str) -> Scorer:
+def own_function(named: str, key: str = _KEY, *, is_share: bool = True) -> Scorer:
     """`file.py:function`, loaded from the person's own file.
 
     Raises RunError where there is no such file or function. The scorer raises ScoringError where
-    the function breaks or gives no number from 0 to 1.
+    the function breaks, gives no finite number, or one outside 0 to 1 where `is_share`. `key` is
+    the recipe's field that names it.
     """
-    path, name = _file_and_name(named)
+    path, name = _file_and_name(named, key)
     function = getattr(_loaded(path), name, None)
     if not callable(function):
         raise RunError(f"{path} has no function {name}.",
                        f"Write one: def {name}(answer, expected, prompt): ... that gives a "
-                       "number from 0 to 1.")
+                       f"number{_FROM_0_TO_1 if is_share else ''}.")
 
     def score(answer: str, expected: str, prompt: str) -> float:
         with _TheirMistake(path, f"{name} broke on an answer"):
             value = function(answer, expected, prompt)
-        return _checked(value, path, name)
+        return _checked(value, path, name, is_share)
 
     return score
 
 
-def _file_and_name(named: str) -> tuple[Path, str]:
+def _file_and_name(named: str, key: str) -> tuple[Path, str]:
     file, colon, name = named.strip().rpartition(":")
     path = Path(file).expanduser()
     if not colon or not name.isidentifier() or path.suffix != ".py":
-        raise RecipeError(f"monitor.scorer_value is {named!r}, which names no function.",
+        raise RecipeError(f"{key} is {named!r}, which names no function.",
                           "Write it as file.py:function, such as my_scorers.py:score.")
     if not path.is_file():
         raise RunError(f"There is no file {path.absolute()}, which should score the answers.",
-                       "Correct monitor.scorer_value; the whole path always works.")
+                       f"Correct {key}; the whole path always works.")
     return path.absolute(), name
 
 
@@ -135,13 +142,14 @@ def _loaded(path: Path) -> ModuleType:
     return module
 
 
-def _checked(value: Any, path: Path, name: str) -> float:
+def _checked(value: Any, path: Path, name: str, is_share: bool) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        number = -1.0
-    if not 0 <= number <= 1:
-        raise ScoringError(f"{path}: {name} gave {value!r}, which is no number from 0 to 1.",
+        number = math.nan
+    if not (0 <= number <= 1 if is_share else math.isfinite(number)):
+        raise ScoringError(f"{path}: {name} gave {value!r}, which is no number"
+                           f"{_FROM_0_TO_1 if is_share else ''}.",
                            "Give 1 for a right answer, 0 for a wrong one.")
     return number
 

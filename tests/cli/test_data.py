@@ -44,7 +44,7 @@ def test_the_whole_report_of_each_format(
     assert code == 0
     assert set(found) == REPORT_KEYS | {"record"}
     assert (found["format"], found["rows"], found["usable_rows"]) == (
-        name, 3, 0 if name == "prompts" else 3)
+        name, 3, 3)
     assert {"exact_duplicates"} <= {one["key"] for one in found["findings"]}
     examples = found["record"]["examples"]
     assert [one["title"] for one in examples] == {

@@ -102,3 +102,34 @@ def test_a_note_on_a_record_that_is_taught_is_no_record_left_out(write, settings
     path = write("a.jsonl", '{"prompt": "q", "completion": "a", "score": NaN}\n')
     prepared = prepare(recipe(path), tokenizer, settings)
     assert (len(prepared.train), prepared.skipped, prepared.skipped_count) == (1, [], 0)
+
+
+def for_rewards(path, **values):
+    return recipe(path, **values).with_values({"training.method": "grpo"})
+
+
+def test_a_rewarded_method_gets_prompts_and_the_answer_that_the_record_expects(
+    write, settings, tokenizer
+):
+    talk = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "1"},
+            {"role": "user", "content": "two"}, {"role": "assistant", "content": "2"}]
+    path = write("a.jsonl", [{"messages": talk}, {"messages": talk[:2]}])
+    prepared = prepare(for_rewards(path, eval_fraction=0, loss_on="all"), tokenizer, settings)
+    rows = {row["expected"]: row for row in prepared.train}
+    for turns, row in ((talk, rows["2"]), (talk[:2], rows["1"])):
+        assert row["prompt_ids"] == tokenizer.apply_chat_template(
+            turns[:-1], add_generation_prompt=True, return_dict=False)
+    assert rows["1"]["shown"] == "one"
+    assert rows["2"]["shown"] == "user: one\nassistant: 1\nuser: two"
+
+
+def test_a_rewarded_method_takes_prompts_without_answers_that_leave_room_for_one(
+    write, settings, tokenizer
+):
+    path = write("a.jsonl", [{"prompt": "q"}, {"prompt": "a long one " * 40}])
+    prepared = prepare(for_rewards(path, eval_fraction=0, max_length=64), tokenizer, settings)
+    [row] = prepared.train
+    assert row["expected"] == ""
+    assert row["prompt_ids"] == tokenizer.apply_chat_template(
+        [{"role": "user", "content": "q"}], add_generation_prompt=True, return_dict=False)
+    assert prepared.skipped_count == 1

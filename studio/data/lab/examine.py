@@ -32,7 +32,7 @@ from studio.progress import Progress, ShouldStop, Step
 if TYPE_CHECKING:
     import pyarrow
 
-VERSION = 2
+VERSION = 3
 """Of what lies in the files; raise it when checks or rendering give something else."""
 NO_TOKEN = 2**32 - 1
 """`first_loss` of a row without a token to learn."""
