@@ -13,7 +13,7 @@ from studio.recipe.preference import Preference
 from studio.recipe.reinforcement import Reinforcement
 from studio.recipe.speed import Speed
 from studio.recipe.training import Training
-from studio.recipe.used import is_used, used_keys
+from studio.recipe.used import is_used, used_in_form, used_keys
 from studio.recipe.yaml_io import load_recipe, recipe_to_yaml, save_recipe
 
 __all__ = [
@@ -35,5 +35,6 @@ __all__ = [
     "recipe_from_form",
     "recipe_to_yaml",
     "save_recipe",
+    "used_in_form",
     "used_keys",
 ]

@@ -5,7 +5,8 @@ A field that is not used is kept as it is and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from studio.recipe.fields import Recipe
 from studio.recipe.form import form_fields
@@ -102,3 +103,23 @@ def is_used(key: str, recipe: Recipe) -> bool:
 def used_keys(recipe: Recipe) -> list[str]:
     """The keys of all fields that `recipe` makes use of, in order."""
     return [field.key for field in form_fields() if is_used(field.key, recipe)]
+
+
+def used_in_form(values: Mapping[str, Any]) -> frozenset[str]:
+    """The same for what a form holds by dotted key, also while some of it is not allowed: what is
+    missing or empty counts as the default."""
+    recipe = as_it_stands(values)
+    return frozenset(field.key for field in form_fields() if is_used(field.key, recipe))
+
+
+def as_it_stands(values: Mapping[str, Any]) -> Recipe:
+    """A recipe with a form's values, unchecked: only to ask which fields it would use."""
+    recipe = Recipe()
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        if value not in (None, ""):
+            sections.setdefault(section, {})[name] = value
+    return recipe.model_copy(update={
+        section: getattr(recipe, section).model_copy(update=found)
+        for section, found in sections.items()})

@@ -20,7 +20,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from studio.bootstrap.ports import HOST, next_free_port
 from studio.files import remove_leftovers
 from studio.settings import Settings, prepare_environment
-from studio.ui import header, notify, plan, theme
+from studio.ui import header, notify, plan, theme, used_fields
 from studio.ui.panels import chat, dataset, export, hardware, lora, train
 from studio.ui.reading import Reading, read
 from studio.ui.shared import DIRECT, Shared
@@ -45,6 +45,7 @@ def build_app(studio: Studio) -> gr.Blocks:
         timer = gr.Timer(TICK_SECONDS)
         top = header.build()
         strip = plan.build()
+        sheet = used_fields.build()
         tabs = gr.Tabs(elem_id="tabs", selected="hardware")
         shared = Shared(demo, tabs)
         with tabs:
@@ -53,6 +54,7 @@ def build_app(studio: Studio) -> gr.Blocks:
                     panel.build(studio, shared)
         header.wire(top, studio, shared)
         plan.wire(strip, studio, shared)
+        used_fields.wire(sheet, shared)
         _wire_readouts(studio, shared)
         shared.complete()
         shared.ticks.wire(timer, **DIRECT)

@@ -202,6 +202,15 @@ class DataDesk:
         total = one.whole.lengths.total[~one.whole.faulty]
         return float((total > recipe.data.max_length).mean()) if len(total) else None
 
+    def format_of(self, recipe: Recipe) -> str | None:
+        """The format of the rows of `recipe`, as the first of them look or as it says; None where
+        they were not looked at, or are mixed."""
+        wanted = rows_key(recipe)
+        with self._lock:
+            page = next((one.page for one in reversed(self._sets.values())
+                         if one.page and rows_key(one.recipe) == wanted), None)
+        return page.detection.format if page else None
+
     def _read_alike(self, recipe: Recipe) -> FollowedSet | None:
         """The newest set of the same rows and tokens, whatever the cut and the split."""
         self.look(self._current)

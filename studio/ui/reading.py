@@ -6,7 +6,8 @@ cannot be found is a part of the reading, not an error: the person may be in the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from studio.errors import StudioError
@@ -45,6 +46,8 @@ class Reading:
     free: FreeNow | None = None
     examples: Examples = UNKNOWN
     problem: StudioError | None = None
+    form: Mapping[str, Any] = field(default_factory=dict)
+    """What the form holds, also where that is no recipe."""
 
 
 def read(studio: Studio, form: dict[str, Any], place: str = "") -> Reading:
@@ -53,9 +56,9 @@ def read(studio: Studio, form: dict[str, Any], place: str = "") -> Reading:
     Waits for the engine's libraries the first time.
     """
     try:
-        return read_recipe(studio, recipe_from_form(form), place)
+        return replace(read_recipe(studio, recipe_from_form(form), place), form=form)
     except StudioError as problem:
-        return Reading(problem=problem)
+        return Reading(problem=problem, form=form)
 
 
 def read_recipe(studio: Studio, recipe: Recipe, place: str = "") -> Reading:

@@ -15,6 +15,7 @@ import gradio as gr
 from gradio.components import Component
 
 from studio.recipe import Recipe, form_from_recipe, recipe_from_form
+from studio.recipe.usual import usual_values
 from studio.ui.ticks import Ticks
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Shared:
     fields: dict[str, Component] = field(default_factory=dict)
     mirrors: list[tuple[str, Component]] = field(default_factory=list)
     """Second sliders of a field, on another tab; never read, always moved along."""
+    boxes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Element ids of cards and folds by what they hold: without a field in use they hide."""
     place: Component | None = None
     """Chooses what the memory is planned for: this PC, or a card of the list."""
     compared: Component | None = None
@@ -106,9 +109,9 @@ class Shared:
         """One update per component of `ordered()`, so that the page shows `recipe`."""
         from studio.ui.widgets import field_update
 
-        shown = form_from_recipe(recipe)
+        shown, usual = form_from_recipe(recipe), usual_values(recipe)
         keys = [*self.fields, *(key for key, _ in self.mirrors)]
-        return [field_update(key, shown[key]) for key in keys]
+        return [field_update(key, shown[key], usual.get(key)) for key in keys]
 
     def refresh_after(self, dependency: Any, *, form_changed: bool = True) -> Any:
         """Refresh all readouts after an event that set fields by program (presets, mirrors), or

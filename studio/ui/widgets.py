@@ -15,14 +15,16 @@ from gradio.components import Component
 
 from studio.presets import starter_recipe
 from studio.recipe import FormField, form_fields, form_from_recipe
+from studio.recipe.usual import usual_values
 from studio.ui.shared import Shared
 
 Suggestions = list[tuple[str, str]]
-"""(what is shown, value) pairs."""
+"""(what is shown, value) pairs. Shown as a card, the first line is its title."""
 
 LINES_SHOWN = {"lines": 12, "weights": 2, "texts": 3}
 """Rows of a box for several lines, by kind of field."""
 
+NUMBERS = {"whole", "number"}
 FEW_CHOICES = 4
 """Up to so many choices are shown side by side; more go into a list."""
 
@@ -61,6 +63,20 @@ def build_fields(
     return built
 
 
+def build_box(shared: Shared, name: str, keys: list[str]) -> dict[str, Component]:
+    """The same inside a card or a fold with the element id `name`, which goes away as a whole
+    while none of these fields is used."""
+    shared.boxes[name] = tuple(keys)
+    return build_fields(shared, keys)
+
+
+def build_cards(shared: Shared, key: str, cards: Suggestions) -> gr.Radio:
+    """A choice drawn as cards, each with a title and what it is for, in place of the help."""
+    common = {**_common(key, "field-"), "info": None, "elem_classes": ["field", "choice-cards"]}
+    shared.fields[key] = built = gr.Radio(cards, **common)
+    return built
+
+
 def build_mirror(shared: Shared, key: str) -> Component:
     """A second control for a field that lives on another tab; each moves the other."""
     mirror = build_field(key, prefix="mirror-")
@@ -80,15 +96,28 @@ def build_field(
     key: str, suggestions: Suggestions | None = None, *, prefix: str = "field-"
 ) -> Component:
     """The control of one field, showing what the studio opens with."""
+    common = _common(key, prefix)
+    if suggestions:
+        return gr.Dropdown(suggestions, allow_custom_value=True, **common)
+    return _control(fields_by_key()[key], common)
+
+
+def _common(key: str, prefix: str) -> dict[str, Any]:
     field = fields_by_key()[key]
-    common: dict[str, Any] = {
-        "label": field.label, "info": field.help, "value": _opening_values()[key],
+    return {
+        "label": field.label, "info": field.help, "value": _held(field, _opening_values()[key]),
         "elem_id": elem_id(key, prefix), "elem_classes": ["field", f"field-{field.kind}"],
         "interactive": True,
     }
-    if suggestions:
-        return gr.Dropdown(suggestions, allow_custom_value=True, **common)
-    return _control(field, common)
+
+
+def _held(field: FormField, value: Any) -> Any:
+    """What a control holds for a form's value: a number that may be empty is text."""
+    return f"{value:g}" if _may_be_empty(field) and value != "" else value
+
+
+def _may_be_empty(field: FormField) -> bool:
+    return field.kind in NUMBERS and field.default is None
 
 
 def _control(field: FormField, common: dict[str, Any]) -> Component:
@@ -101,7 +130,7 @@ def _control(field: FormField, common: dict[str, Any]) -> Component:
         return gr.Dropdown(list(field.choices), **common)
     if field.kind == "names" and field.choices:
         return gr.Dropdown(list(field.choices), allow_custom_value=True, **common)
-    if field.kind in {"whole", "number"}:
+    if field.kind in NUMBERS:
         return _number(field, common)
     if field.kind in LINES_SHOWN:
         return gr.Textbox(lines=LINES_SHOWN[field.kind], max_lines=24, **common)
@@ -110,7 +139,11 @@ def _control(field: FormField, common: dict[str, Any]) -> Component:
 
 def _number(field: FormField, common: dict[str, Any]) -> Component:
     whole = field.kind == "whole"
-    if field.step is None or field.maximum is None:
+    if _may_be_empty(field):
+        # A number box cannot be empty: gradio's sends 0 then.
+        return gr.Textbox(max_lines=1, placeholder=usual_values(starter_recipe())[field.key],
+                          **common)
+    if not _is_slider(field):
         return gr.Number(precision=0 if whole else None, **common)
     low, high = slider_range(field, common["value"])
     return gr.Slider(low, high, step=field.step, precision=0 if whole else None, buttons=[],
@@ -130,10 +163,18 @@ def slider_range(field: FormField, value: float) -> tuple[float, float]:
     return min(lowest, value), max(field.maximum or value, value)
 
 
-def field_update(key: str, value: Any) -> Any:
-    """The update that makes the control of `key` show `value`; a slider is widened if needed."""
+def field_update(key: str, value: Any, placeholder: str | None = None) -> Any:
+    """The update that makes the control of `key` show `value`; a slider is widened if needed.
+
+    `placeholder` says what an empty one stands for.
+    """
     field = fields_by_key()[key]
-    if field.kind in {"whole", "number"} and field.step is not None and field.maximum is not None:
+    if field.kind in NUMBERS and _is_slider(field):
         low, high = slider_range(field, value)
         return gr.Slider(minimum=low, maximum=high, value=value)
-    return gr.update(value=value)
+    told = {} if placeholder is None else {"placeholder": placeholder}
+    return gr.update(value=_held(field, value), **told)
+
+
+def _is_slider(field: FormField) -> bool:
+    return field.step is not None and field.maximum is not None

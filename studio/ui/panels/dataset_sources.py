@@ -14,7 +14,7 @@ from studio.settings import Settings
 from studio.ui import markup
 from studio.ui.data_look import Look
 from studio.ui.guard import guarded
-from studio.ui.panels import dataset_found_view
+from studio.ui.panels import dataset_found_view, method_data
 from studio.ui.panels.dataset_page import DataPage
 from studio.ui.shared import PRIVATE, QUIET, Shared, recipe_of
 from studio.ui.widgets import build_fields, field_update
@@ -32,7 +32,7 @@ def build(studio: Studio, shared: Shared, page: DataPage) -> None:
         with gr.Column(scale=5, min_width=360), gr.Group(elem_classes="card"):
             uploads = _build_sources(shared)
         with gr.Column(scale=6, min_width=440), gr.Group(elem_classes="card"):
-            again, stop = _build_found(page)
+            again, stop = _build_found(studio, shared, page)
     shared.when_complete(lambda: _wire(studio, shared, page, uploads, (again, stop)))
 
 
@@ -55,13 +55,16 @@ def _build_sources(shared: Shared) -> dict[str, gr.UploadButton]:
     return {"data.source": main, "data.mix": more}
 
 
-def _build_found(page: DataPage) -> tuple[gr.Button, gr.Button]:
+def _build_found(
+    studio: Studio, shared: Shared, page: DataPage
+) -> tuple[gr.Button, gr.Button]:
     with gr.Row():
         gr.HTML(markup.heading("What was found"))
         stop = gr.Button("Stop", size="sm", variant="stop", scale=0, min_width=100, visible=False,
                          elem_id="dataset-stop")
         again = gr.Button("Look again", size="sm", scale=0, min_width=100, elem_id="dataset-again")
     status = gr.HTML(elem_id="dataset-status", padding=False)
+    method_data.build(studio, shared, "dataset-method-data")
     found = gr.HTML(markup.empty("Nothing read yet", "Choose data on the left."),
                     elem_id="dataset-found", padding=False)
     page.live += [

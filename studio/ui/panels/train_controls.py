@@ -12,14 +12,25 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from studio.ui import markup
-from studio.ui.panels import before_start, grid_box
+from studio.ui.panels import before_start, grid_box, train_method
 from studio.ui.panels.grid_box import GridBox
 from studio.ui.panels.train_summary import summary_view
 from studio.ui.shared import Shared
-from studio.ui.widgets import build_fields, keys_of
+from studio.ui.widgets import build_box, build_fields, keys_of
 
 if TYPE_CHECKING:
     from studio.ui.studio import Studio
+
+SECTIONS = (
+    ("preference", "Preferences", "How the better answer is told from the other."),
+    ("reinforcement", "Rewarded answers", "What is rewarded, and how the answers are drawn."),
+    ("training", "Training settings", ""),
+    ("speed", "Speed", "Chosen by itself, and told by the run; none of it changes what is learned "
+     "beyond rounding."),
+    ("monitor", "Watch the run", "None of this changes what is learned."),
+)
+"""Sections of the recipe as cards: name, title, what they are for."""
+FOLDS = {"monitor": "More to watch", "speed": "Choose by hand"}
 
 
 @dataclass(frozen=True)
@@ -38,11 +49,11 @@ def build(studio: Studio, shared: Shared) -> Controls:
     with gr.Group(elem_classes="card"):
         controls = _build_start(studio, shared)
     with gr.Group(elem_classes="card"):
-        gr.HTML(markup.heading("Training settings"))
-        _build_settings(shared, "training", "More settings", "train-more")
-    with gr.Group(elem_classes="card"):
-        gr.HTML(markup.heading("Watch the run", "None of this changes what is learned."))
-        _build_settings(shared, "monitor", "More to watch", "train-monitor-more")
+        train_method.build(studio, shared)
+    for section, title, words in SECTIONS:
+        with gr.Group(elem_classes="card", elem_id=f"train-{section}"):
+            gr.HTML(markup.heading(title, words))
+            _build_settings(shared, section)
     return controls
 
 
@@ -65,7 +76,12 @@ def _build_start(studio: Studio, shared: Shared) -> Controls:
     return Controls(name, isolated, start, add, grid)
 
 
-def _build_settings(shared: Shared, section: str, more: str, more_id: str) -> None:
-    build_fields(shared, keys_of(section, rare=False))
-    with gr.Accordion(more, open=False, elem_id=more_id), gr.Column(elem_classes="stack"):
-        build_fields(shared, keys_of(section, rare=True))
+def _build_settings(shared: Shared, section: str) -> None:
+    """The common fields of a section, the rare ones folded; gone where none of them is used."""
+    common = [key for key in keys_of(section, rare=False) if key != train_method.KEY]
+    rare = keys_of(section, rare=True)
+    shared.boxes[f"train-{section}"] = (*common, *rare)
+    build_fields(shared, common)
+    with (gr.Accordion(FOLDS.get(section, "More settings"), open=False,
+                       elem_id=f"train-{section}-more"), gr.Column(elem_classes="stack")):
+        build_box(shared, f"train-{section}-more", rare)

@@ -1,0 +1,69 @@
+"""What the training methods are called and what each is for. Words only, written once.
+
+Which formats of data a method can learn from is in `studio/data/columns.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import get_args
+
+from studio.recipe.training import Method
+
+
+@dataclass(frozen=True)
+class MethodWords:
+    """`label` names it, `short` names it in a table, `summary` says what it does, `examples` what
+    a step counts. `loss` says what its loss is; only "loss per token" has a perplexity."""
+
+    label: str
+    short: str
+    summary: str
+    examples: str = "examples"
+    loss: str = "loss per token"
+
+    @property
+    def has_perplexity(self) -> bool:
+        """Whether its loss is of single tokens, so that exp(loss) means something."""
+        return self.loss == "loss per token"
+
+
+METHODS: Mapping[Method, MethodWords] = {
+    "sft": MethodWords(
+        "Answers (SFT)", "SFT", "Imitates given answers. Where nearly everybody begins."),
+    "pretrain": MethodWords(
+        "Plain text (pretrain)", "pretrain",
+        "Goes on reading: language, style, the words of a field.", "rows of text"),
+    "dpo": MethodWords(
+        "Preferences (DPO)", "DPO",
+        "Prefers one answer to another and stays near where it began.", "pairs of answers",
+        "loss per pair"),
+    "orpo": MethodWords(
+        "Preferences (ORPO)", "ORPO",
+        "Imitates the better answer and moves off the other, in one go.", "pairs of answers",
+        "loss per pair"),
+    "kto": MethodWords(
+        "Good or bad (KTO)", "KTO", "Learns from single answers, with no pairs.",
+        "judged answers", "loss per answer"),
+    "reward": MethodWords(
+        "Reward model", "reward",
+        "Becomes a judge that gives answers points, for grpo and rloo. Writes nothing.",
+        "pairs of answers", "loss per pair"),
+    "grpo": MethodWords(
+        "Rewarded answers (GRPO)", "GRPO",
+        "Answers by itself, several times; what is rewarded grows.", "answers of its own",
+        "loss of the policy"),
+    "rloo": MethodWords(
+        "Rewarded answers (RLOO)", "RLOO",
+        "The same, simpler: each answer against the mean of the others.", "answers of its own",
+        "loss of the policy"),
+}
+
+
+def method_words(name: str) -> MethodWords:
+    """The words of a training method. KeyError for one that there is not."""
+    return METHODS[name]  # type: ignore[index]
+
+
+assert set(METHODS) == set(get_args(Method)), "every training method has its words"
