@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+JUDGE_HEAD = "score.weight"
+"""What a base that becomes a judge of answers does not bring with it."""
+
+
 def load_tokenizer(
     folder: ModelFolder, *, trust_remote_code: bool = False
 ) -> PreTrainedTokenizerBase:
@@ -41,23 +45,27 @@ def load_tokenizer(
 
 
 def load_base(
-    model: recipe.Model, folder: ModelFolder, device: Device, *, stop: ShouldStop = never
+    model: recipe.Model, folder: ModelFolder, device: Device, *, stop: ShouldStop = never,
+    judges: bool = False,
 ) -> PreTrainedModel:
     """The base model on `device`, in evaluation mode, weights as the recipe asks.
 
+    With `judges` it has a head that gives one number for a text instead of the language model's;
+    where the folder has none, its weights are random as torch is seeded.
     Raises SetupError where a library cannot do it here, ModelError where the weights are
     incomplete or do not fit into memory, Stopped between two weights when `stop` says so.
     """
     import torch
     from huggingface_hub.errors import StrictDataclassError
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     quieten()
     make_models_in_turn()
-    options = _options(model, folder, device)
+    options = _options(model, folder, device) | ({"num_labels": 1} if judges else {})
+    kind: Any = AutoModelForSequenceClassification if judges else AutoModelForCausalLM
     try:
         with stoppable_loading(stop):
-            base, report = AutoModelForCausalLM.from_pretrained(
+            base, report = kind.from_pretrained(
                 str(folder.path), output_loading_info=True, **options
             )
     except torch.OutOfMemoryError as error:
@@ -134,7 +142,7 @@ def _supports_flash(model: recipe.Model, folder: ModelFolder) -> bool:
 
 
 def _require_all_weights(folder: ModelFolder, report: dict[str, Any]) -> None:
-    missing = sorted(report.get("missing_keys", ()))
+    missing = sorted(name for name in report.get("missing_keys", ()) if name != JUDGE_HEAD)
     if missing:
         # transformers would fill them with random numbers and go on.
         raise ModelError(

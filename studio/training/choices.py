@@ -54,6 +54,8 @@ def choose_joined_rows(
 
     `longest_tokens` is of the longest row that one example or one packed row makes.
     """
+    if recipe.training.method not in ("sft", "pretrain"):
+        return False, "The answers of a micro-batch are padded to the longest of them."
     if recipe.data.packing:
         return True, "Short examples are packed into full rows; they do not see each other."
     if recipe.training.batch_size == 1:

@@ -1,11 +1,13 @@
 """The loss on the held-out part, measured with fewer examples at once where memory runs out.
 
-Changes nothing of what is learned: no gradients, no dropout, no random numbers.
+What a method measures beside the loss (margins, rewards) is averaged along. Changes nothing of what
+is learned: no gradients, no dropout, no random numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from studio.device import pick_device, release_memory
@@ -14,8 +16,19 @@ from studio.training.random_states import RandomStates
 from studio.training.rows import measuring
 
 
-def held_out_loss(trainer: Any, stop: Callable[[], bool]) -> float | None:
-    """Mean loss per labelled token; None if stopped on the way, or if memory never lasted.
+@dataclass
+class HeldOut:
+    """`loss` is the mean per unit that the method weighs by: per labelled token, or per pair.
+
+    `logs` are the means of what TRL's trainer measures beside it, under TRL's names.
+    """
+
+    loss: float = 0.0
+    logs: dict[str, float] = field(default_factory=dict)
+
+
+def held_out_loss(trainer: Any, stop: Callable[[], bool]) -> HeldOut | None:
+    """The mean over the held-out part; None if stopped on the way, or if memory never lasted.
 
     The run is told when it takes fewer examples at once, and when even one is too many.
     """
@@ -27,8 +40,8 @@ def held_out_loss(trainer: Any, stop: Callable[[], bool]) -> float | None:
         states.restore()
 
 
-def _with_fewer(trainer: Any, stop: Callable[[], bool]) -> float | None:
-    found: list[float | None] = []
+def _with_fewer(trainer: Any, stop: Callable[[], bool]) -> HeldOut | None:
+    found: list[HeldOut | None] = []
     while not memory_lasts(lambda: found.append(_measured(trainer, stop))):
         release_memory(pick_device())
         if not _take_fewer(trainer):
@@ -36,30 +49,48 @@ def _with_fewer(trainer: Any, stop: Callable[[], bool]) -> float | None:
     return found[0]
 
 
-def _measured(trainer: Any, stop: Callable[[], bool]) -> float | None:
-    total, tokens = 0.0, 0
+@dataclass
+class _Mean:
+    total: float = 0.0
+    weight: int = 0
+
+    def add(self, value: float, weight: int) -> None:
+        self.total += value * weight
+        self.weight += weight
+
+    @property
+    def value(self) -> float:
+        return self.total / max(self.weight, 1)
+
+
+def _measured(trainer: Any, stop: Callable[[], bool]) -> HeldOut | None:
+    loss, means = _Mean(), dict[str, _Mean]()
+    gathered = trainer._metrics["eval"]
+    gathered.clear()
     with measuring(trainer.model):
         for batch in trainer.get_eval_dataloader():
             if stop():
                 return None
             inputs = trainer._prepare_inputs(batch)
-            count = int((inputs["labels"][:, 1:] != -100).sum())
+            count = trainer.weight_of(inputs, "loss")
             if count == 0:
                 continue  # a mean over nothing is no number
             with trainer.compute_loss_context_manager():
-                total += float(trainer.compute_loss(trainer.model, inputs)) * count
-            tokens += count
-    trainer._metrics["eval"].clear()
-    return total / max(tokens, 1)
+                loss.add(float(trainer.compute_loss(trainer.model, inputs)), count)
+            for name, values in gathered.items():
+                means.setdefault(name, _Mean()).add(values[-1], trainer.weight_of(inputs, name))
+            gathered.clear()
+    return HeldOut(loss.value, {name: mean.value for name, mean in means.items() if mean.weight})
 
 
 def _take_fewer(trainer: Any) -> bool:
     """Halve the examples measured at once, for good; False if it was one."""
-    before = trainer.args.per_device_eval_batch_size
-    trainer.args.per_device_eval_batch_size = max(1, before // 2)
+    before, least = trainer.args.per_device_eval_batch_size, trainer.least_rows
+    trainer.args.per_device_eval_batch_size = max(least, before // 2)
+    fewest = "one example" if least == 1 else f"{least} examples"
     text = (f"Memory ran out while measuring the held-out part; from now on {before // 2} of its "
-            "examples are measured at once." if before > 1 else
-            "Memory ran out while measuring the held-out part, even one example at a time: this "
+            "examples are measured at once." if before > least else
+            f"Memory ran out while measuring the held-out part, even {fewest} at a time: this "
             "evaluation is left out. Set data.max_length lower to have it.")
     trainer.reporter.run.append("note", level="warning", text=text)
-    return bool(before > 1)
+    return bool(before > least)

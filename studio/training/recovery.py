@@ -15,6 +15,7 @@ from studio.errors import RunError
 from studio.runs import Run, checkpoint_step
 from studio.training.checkpoints import newest_good_checkpoint
 from studio.training.failure import MEMORY_HINT
+from studio.training.methods.judged import least_rows
 
 if TYPE_CHECKING:
     from studio.device import Device
@@ -78,7 +79,8 @@ def next_change(recipe: Recipe, *, is_checkpointing: bool, longest_tokens: int) 
     wanted = recipe.training
     if wanted.out_of_memory == "stop":
         return None
-    batch = smaller_micro_batch(wanted.batch_size, wanted.effective_batch_size)
+    batch = smaller_micro_batch(wanted.batch_size, wanted.effective_batch_size,
+                                least=least_rows(recipe))
     if batch is not None:
         accumulation = wanted.effective_batch_size // batch
         return Change(
@@ -97,9 +99,9 @@ def next_change(recipe: Recipe, *, is_checkpointing: bool, longest_tokens: int) 
     return None
 
 
-def smaller_micro_batch(batch: int, effective: int) -> int | None:
-    """The largest divisor of `effective` that is at most half of `batch`."""
-    fitting = (size for size in range(batch // 2, 0, -1)
+def smaller_micro_batch(batch: int, effective: int, *, least: int = 1) -> int | None:
+    """The largest divisor of `effective` from `least` to half of `batch`."""
+    fitting = (size for size in range(batch // 2, least - 1, -1)
                if effective % size == 0 and effective // size <= _MOST_ACCUMULATION)
     return next(fitting, None)
 

@@ -66,6 +66,8 @@ class Setup:
     precision: Precision
     checkpointing: bool
     joined_rows: bool
+    folder: ModelFolder | None = None
+    """Where the base came from, for a method that needs it once more as it was."""
 
 
 def make_setup(
@@ -84,7 +86,7 @@ def make_setup(
     train = pack(data.train, recipe.data.max_length) if joined and recipe.data.packing \
         else data.train
     setup = Setup(base.model, base.tokenizer, train, data.eval, device, base.precision,
-                  checkpointing, joined)
+                  checkpointing, joined, base.folder)
     return setup, [base.precision.why, why_checkpointing, why_joined]
 
 
@@ -93,13 +95,18 @@ def forward_kept(model: Any) -> Iterator[None]:
     """After the block `model` computes as before it.
 
     A trainer puts functions of its own around the forward pass and leaves them there; a second
-    trainer would put its own around those.
+    trainer would put its own around those. Those of preferences switch dropout off, too.
     """
+    from torch.nn import Dropout
+
     inner = model.get_base_model() if hasattr(model, "peft_config") else model
     before = [(module, dict(vars(module))) for module in (model, inner)]
+    dropouts = [(module, module.p) for module in model.modules() if isinstance(module, Dropout)]
     try:
         yield
     finally:
+        for dropout, share in dropouts:
+            dropout.p = share
         for module, attributes in before:
             vars(module).pop("_original_forward", None)
             vars(module).pop("forward", None)

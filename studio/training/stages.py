@@ -92,7 +92,9 @@ class Stages:
         from studio.models.loading import load_tokenizer
         from studio.models.shape import model_shape
         from studio.models.source import find_model
+        from studio.training.trainers import check_method
 
+        check_method(self.recipe)
         wanted: Model = self.recipe.model
         precision = choose_precision(self.recipe, device)
         folder = find_model(
@@ -111,13 +113,17 @@ class Stages:
         return Found(tokenizer, folder, shape, precision)
 
     def load(self, found: Found, device: Device) -> Base:
-        """The base model with its adapter on it."""
+        """The base model with its adapter on it; a judge of answers has a new head, too."""
+        import torch
+
         from studio.models.loading import load_base
 
+        torch.manual_seed(self.recipe.training.seed)
         self.states.enter("loading")
         free_bytes = free_device_bytes(device)
         as_chosen = self.recipe.model.model_copy(update={"dtype": found.precision.base_dtype})
-        model = load_base(as_chosen, found.folder, device, stop=self.stop)
+        model = load_base(as_chosen, found.folder, device, stop=self.stop,
+                          judges=self.recipe.training.method == "reward")
         self._stop_here()
         return Base(self.with_adapter(model, found.folder, found.shape), found.tokenizer,
                     found.folder, found.shape, found.precision, free_bytes)
@@ -136,6 +142,8 @@ class Stages:
         config = peft_config(self.recipe.adapter, shape)
         # While training, checkpoints must not make PEFT ask the Hub about the base.
         config.base_model_name_or_path = str(folder.path)
+        if self.recipe.training.method == "reward":
+            config.task_type = "SEQ_CLS"
         return get_peft_model(model, config)
 
     def tokenise(self, found: Found, device: Device) -> Prepared:

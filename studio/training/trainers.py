@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 from studio.recipe import Recipe
@@ -22,13 +21,23 @@ _FAMILY = {"sft": "supervised", "pretrain": "supervised", "dpo": "preference",
 """training.method -> the file in `methods/` that makes its trainer."""
 
 
+def check_method(recipe: Recipe) -> None:
+    """Raise RecipeError where the recipe's settings do not go with its training method.
+
+    Asked before anything is loaded; the family's file says what it needs in a `check(recipe)`.
+    """
+    check = getattr(_family(recipe.training.method), "check", None)
+    if check is not None:
+        check(recipe)
+
+
 def make_trainer(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter) -> Any:
     """A trainer that is ready for `train()`. Seeds torch with the recipe's training seed."""
     from transformers import PrinterCallback
 
     # What the libraries will rename later is nothing to tell the person about.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|peft)\.")
-    trainer = _maker(recipe.training.method)(recipe, run, setup, reporter)
+    trainer = _family(recipe.training.method).make(recipe, run, setup, reporter)
     trainer.remove_callback(PrinterCallback)
     trainer.reporter, trainer.recipe = reporter, recipe
     reporter.evaluate = trainer.evaluate
@@ -38,10 +47,8 @@ def make_trainer(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter
     return trainer
 
 
-def _maker(method: str) -> Callable[[Recipe, Run, Setup, TrainReporter], Any]:
-    module = importlib.import_module(f"studio.training.methods.{_FAMILY[method]}")
-    make: Callable[[Recipe, Run, Setup, TrainReporter], Any] = module.make
-    return make
+def _family(method: str) -> Any:
+    return importlib.import_module(f"studio.training.methods.{_FAMILY[method]}")
 
 
 def _adapter_in_float32(model: Any) -> None:

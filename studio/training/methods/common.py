@@ -5,10 +5,12 @@ Mixed in before TRL's class; see `supervised.py` for an example.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from studio.measures import measures_in
 from studio.training.guard import StepGuard, drop_gradients
-from studio.training.held_out import held_out_loss
+from studio.training.held_out import HeldOut, held_out_loss
 from studio.training.reporter import TrainReporter
 from studio.training.saving import SavingMixin
 
@@ -20,6 +22,17 @@ class StudioTrainer(SavingMixin):
     guard: StepGuard
     model: Any
     control: Any
+    least_rows = 1
+    """Rows of a micro-batch with which the method still makes sense."""
+
+    def weight_of(self, inputs: dict[str, Any], name: str) -> int:
+        """What the mean `name` ("loss", or one of TRL's metrics) of this batch counts in the mean
+        over the held-out part: its labelled tokens."""
+        return int((inputs["labels"][:, 1:] != -100).sum())
+
+    def held_out(self, stop: Callable[[], bool]) -> HeldOut | None:
+        """What is measured on the held-out part; None where nothing could be, or it was stopped."""
+        return held_out_loss(self, stop)
 
     def _send_telemetry(self) -> None:
         """Nothing leaves this PC."""
@@ -42,12 +55,12 @@ class StudioTrainer(SavingMixin):
         super().log(*args, **kwargs)  # type: ignore[misc]
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Loss per token on the held-out part, as an `eval` event; stops when asked to."""
+        """The loss on the held-out part, as an `eval` event; stops when asked to."""
         states = self.reporter.states
         before = states.state
         states.enter("evaluating")
-        loss = held_out_loss(self, self.reporter.stop)
-        if loss is None:
+        found = self.held_out(self.reporter.stop)
+        if found is None:
             self.control.should_evaluate = False
             if self.reporter.stop():
                 self.control.should_training_stop = True
@@ -55,9 +68,10 @@ class StudioTrainer(SavingMixin):
                 self._leave_evaluation(before)
             return {}
         state = self.state
+        measures = measures_in(found.logs, self.recipe.training.method)
         self.reporter.run.append("eval", step=state.global_step, epoch=float(state.epoch or 0),
-                                 loss=loss)
-        metrics = {"eval_loss": loss}
+                                 loss=found.loss, **({"measures": measures} if measures else {}))
+        metrics = {"eval_loss": found.loss}
         self.control = self.callback_handler.on_evaluate(  # type: ignore[attr-defined]
             self.args, state, self.control, metrics)  # type: ignore[attr-defined]
         self._leave_evaluation(before)
