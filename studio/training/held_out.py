@@ -88,7 +88,8 @@ def _take_fewer(trainer: Any) -> bool:
     before, least = trainer.args.per_device_eval_batch_size, trainer.least_rows
     trainer.args.per_device_eval_batch_size = max(least, before // 2)
     fewest = "one example" if least == 1 else f"{least} examples"
-    text = (f"Memory ran out while measuring the held-out part; from now on {before // 2} of its "
+    now = trainer.args.per_device_eval_batch_size
+    text = (f"Memory ran out while measuring the held-out part; from now on {now} of its "
             "examples are measured at once." if before > least else
             f"Memory ran out while measuring the held-out part, even {fewest} at a time: this "
             "evaluation is left out. Set data.max_length lower to have it.")
