@@ -2,7 +2,11 @@
 
 A closed form over the model's shape, equal to PEFT's own count, in well under a millisecond:
 no weights, no torch. LoRA (arXiv:2106.09685) adds rank x (inputs + outputs) to a linear, DoRA
-(arXiv:2402.09353) another vector of its outputs; rsLoRA only scales.
+(arXiv:2402.09353) another vector of its outputs; rsLoRA only scales. AdaLoRA (arXiv:2303.10512)
+adds as many singular values as its rank, VeRA (arXiv:2310.11454) rank + outputs, IA3
+(arXiv:2205.05638) one factor for each output or input, OFT (arXiv:2306.07280) the upper half of a
+skew-symmetric matrix for each block. Prompt tuning (arXiv:2104.08691) learns embeddings, prefix
+tuning (arXiv:2101.00190) keys and values of every layer.
 """
 
 from __future__ import annotations
@@ -10,9 +14,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from studio.adapters.methods import checked_targets
-from studio.adapters.size import ITEM_BYTES, adapter_file_bytes
-from studio.adapters.targets import Target, saved_modules
+from studio.adapters.kinds import kind_of
+from studio.adapters.limits import checked_targets, require_possible
+from studio.adapters.ranks import Target
+from studio.adapters.size import ITEM_BYTES, adapter_file_bytes, virtual_width
+from studio.adapters.targets import saved_modules, takes_biases
 from studio.device import pick_device
 from studio.models.shape import ModelShape
 from studio.recipe import Adapter, Recipe
@@ -35,13 +41,17 @@ def count_trainable(recipe: Recipe, shape: ModelShape) -> TrainableCount:
     trained). Raises ModelError for targets that the model does not have.
     """
     adapter = recipe.adapter
+    require_possible(recipe, shape)
     trainable = trainable_parameters(recipe, shape)
-    if adapter.method == "none":
+    if adapter.trains_base:
         item = ITEM_BYTES[base_dtype_name(recipe)]
         return TrainableCount(trainable, trainable, 100.0, trainable * item)
     targets = checked_targets(adapter, shape)
     saved = saved_modules(adapter, shape)
-    added = _matrices(adapter, targets) + _copies(shape, saved)
+    added = _added(adapter, shape, targets) + _copies(shape, saved)
+    if adapter.method == "adalora":
+        # PEFT counts the number that scales each module, which is not trained.
+        added += sum(target.linear.count for target in targets)
     total = shape.parameters + added
     size = adapter_file_bytes(adapter, shape, targets, saved, base_dtype_name(recipe))
     return TrainableCount(trainable, total, 100.0 * trainable / total, size)
@@ -53,16 +63,18 @@ def trainable_parameters(recipe: Recipe, shape: ModelShape) -> int:
     Raises ModelError for targets that the model does not have.
     """
     adapter = recipe.adapter
-    if adapter.method == "none":
+    if adapter.trains_base:
         return shape.parameters
     targets = checked_targets(adapter, shape)
     saved = saved_modules(adapter, shape)
-    return (_matrices(adapter, targets) + _copies(shape, saved)
+    return (_added(adapter, shape, targets) + _copies(shape, saved)
             + _trained_biases(adapter, shape, targets, saved))
 
 
-def _matrices(adapter: Adapter, targets: tuple[Target, ...]) -> int:
-    return sum(target_parameters(target, use_dora=adapter.use_dora) for target in targets)
+def _added(adapter: Adapter, shape: ModelShape, targets: tuple[Target, ...]) -> int:
+    if not kind_of(adapter.method).sits_inside:
+        return adapter.virtual_tokens * virtual_width(adapter, shape)
+    return sum(target_parameters(target, adapter) for target in targets)
 
 
 def _copies(shape: ModelShape, saved: tuple[str, ...]) -> int:
@@ -70,18 +82,34 @@ def _copies(shape: ModelShape, saved: tuple[str, ...]) -> int:
     return sum(shape.modules[path] for path in saved)
 
 
-def target_parameters(target: Target, *, use_dora: bool = False) -> int:
-    """Adapter parameters on all modules of one target: rank x (inputs + outputs) each."""
-    linear = target.linear
-    each = target.rank * linear.experts * (linear.inputs + linear.outputs)
-    return linear.count * (each + (linear.outputs if use_dora else 0))
+def target_parameters(target: Target, adapter: Adapter) -> int:
+    """Adapter parameters on all modules of one target."""
+    linear, rank = target.linear, target.rank
+    if adapter.method == "ia3":
+        each = linear.inputs if target.scales_inputs else linear.outputs
+    elif adapter.method == "oft":
+        each = rank * block_parameters(adapter)
+    elif adapter.method == "vera":
+        each = rank + linear.outputs
+    else:
+        each = rank * linear.experts * (linear.inputs + linear.outputs)
+        if adapter.method == "adalora":
+            each += rank
+        elif adapter.use_dora:
+            each += linear.outputs
+    return linear.count * each
+
+
+def block_parameters(adapter: Adapter) -> int:
+    """Of one block of OFT: what lies above the diagonal of a skew-symmetric matrix."""
+    return adapter.block_size * (adapter.block_size - 1) // 2
 
 
 def _trained_biases(
     adapter: Adapter, shape: ModelShape, targets: tuple[Target, ...], saved: tuple[str, ...]
 ) -> int:
     """Base biases that are trained in place; those inside fully trained copies count there."""
-    if adapter.bias == "none":
+    if adapter.bias == "none" or not takes_biases(adapter):
         return 0
     if adapter.bias == "lora_only":
         return sum(t.linear.outputs * t.linear.count for t in targets if t.linear.has_bias)

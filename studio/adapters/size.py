@@ -10,15 +10,15 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from studio.adapters.targets import Target
+from studio.adapters.kinds import kind_of
+from studio.adapters.ranks import Target
+from studio.adapters.targets import takes_biases
 from studio.models.shape import ModelShape
 from studio.recipe import Adapter
 
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _SAFETENSORS_NAMES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 _KEY_PREFIX = "base_model.model."
-# Adapted embeddings of these names are saved whole beside their adapter.
-_SAVED_WHOLE = ("embed_tokens", "lm_head")
 
 
 class StoredTensor(NamedTuple):
@@ -38,7 +38,10 @@ def adapter_file_bytes(
     adapter: Adapter, shape: ModelShape, targets: tuple[Target, ...], saved: tuple[str, ...],
     base_dtype: str,
 ) -> int:
-    """Size of adapter_model.safetensors in bytes, header included."""
+    """Size of adapter_model.safetensors in bytes, header included.
+
+    Of AdaLoRA as if every module ended at the rank, which they do on average.
+    """
     stored = {tensor.key: tensor
               for tensor in _stored(adapter, shape, targets, saved, base_dtype)}
     return safetensors_bytes(list(stored.values()))
@@ -62,12 +65,17 @@ def _stored(
     adapter: Adapter, shape: ModelShape, targets: tuple[Target, ...], saved: tuple[str, ...],
     base_dtype: str,
 ) -> Iterator[StoredTensor]:
+    if not kind_of(adapter.method).sits_inside:
+        size = (adapter.virtual_tokens, virtual_width(adapter, shape))
+        yield StoredTensor("prompt_embeddings", size, "float32")
+        return
+    if adapter.method == "vera":
+        yield from _shared_matrices(adapter, targets)
     adapted: set[str] = set()
     for target in targets:
         for path in target.linear.modules:
             adapted.add(path)
-            yield from _matrices(target, path, use_dora=adapter.use_dora)
-    yield from _whole_embeddings(adapter, targets, base_dtype)
+            yield from _of_module(adapter, target, path)
     for path in saved:
         for name, size in shape.tensors.items():
             if name.startswith(f"{path}."):
@@ -75,8 +83,54 @@ def _stored(
     yield from _biases(adapter, shape, adapted, saved, base_dtype)
 
 
-def _matrices(target: Target, path: str, *, use_dora: bool) -> Iterator[StoredTensor]:
+def virtual_width(adapter: Adapter, shape: ModelShape) -> int:
+    """Numbers of each virtual token: an embedding, or keys and values of every layer."""
+    if adapter.method == "prompt_tuning":
+        return shape.hidden
+    return 2 * shape.layers * prefix_width(shape)
+
+
+def prefix_width(shape: ModelShape) -> int:
+    """Numbers that PEFT makes for the keys of one virtual token in one layer.
+
+    It takes the grouped heads where a configuration names them as usual, and else the stream.
+    """
+    has_groups = '"num_key_value_heads"' in shape.config_text
+    return shape.kv_heads * shape.head_dim if has_groups else shape.hidden
+
+
+def _shared_matrices(adapter: Adapter, targets: tuple[Target, ...]) -> Iterator[StoredTensor]:
+    """VeRA's, as wide as the widest layer."""
+    inputs = max(target.linear.inputs for target in targets)
+    outputs = max(target.linear.outputs for target in targets)
+    yield StoredTensor("base_model.vera_A", (adapter.rank, inputs), "float32")
+    yield StoredTensor("base_model.vera_B", (outputs, adapter.rank), "float32")
+
+
+def _of_module(adapter: Adapter, target: Target, path: str) -> Iterator[StoredTensor]:
+    linear, key = target.linear, _KEY_PREFIX + path
+    if adapter.method == "lora":
+        return _matrices(adapter, target, path)
+    sizes: dict[str, tuple[int, ...]] = {}
+    if adapter.method == "adalora":
+        # At the end of a run the ranks are `adapter.rank` on average; which, shows only then.
+        rank = adapter.rank
+        sizes = {"lora_A": (rank, linear.inputs), "lora_B": (linear.outputs, rank),
+                 "lora_E": (rank, 1)}
+    elif adapter.method == "vera":
+        sizes = {"vera_lambda_b": (linear.outputs,), "vera_lambda_d": (target.rank,)}
+    elif adapter.method == "ia3":
+        sizes = {"ia3_l": (1, linear.inputs) if target.scales_inputs else (linear.outputs, 1)}
+    elif adapter.method == "oft":
+        sizes = {"oft_R.weight": (target.rank,
+                                  adapter.block_size * (adapter.block_size - 1) // 2)}
+    return (StoredTensor(f"{key}.{name}", size, "float32") for name, size in sizes.items())
+
+
+def _matrices(adapter: Adapter, target: Target, path: str) -> Iterator[StoredTensor]:
     linear, rank = target.linear, target.rank * target.linear.experts
+    if adapter.init in ("pissa", "olora"):
+        rank *= 2  # what the start put in is taken out again
     a, b = "lora_A.weight", "lora_B.weight"
     if linear.kind == "embedding":
         a, b = "lora_embedding_A", "lora_embedding_B"
@@ -87,26 +141,14 @@ def _matrices(target: Target, path: str, *, use_dora: bool) -> Iterator[StoredTe
         key = f"{holder}.base_layer" if name == "gate_up_proj" else holder
     yield StoredTensor(f"{key}.{a}", (rank, linear.inputs), "float32")
     yield StoredTensor(f"{key}.{b}", (linear.outputs, rank), "float32")
-    if use_dora:
+    if adapter.use_dora:
         yield StoredTensor(f"{key}.lora_magnitude_vector", (linear.outputs,), "float32")
-
-
-def _whole_embeddings(
-    adapter: Adapter, targets: tuple[Target, ...], base_dtype: str
-) -> Iterator[StoredTensor]:
-    if not any(name in adapter.targets for name in _SAVED_WHOLE):
-        return
-    for target in targets:
-        if target.linear.name in _SAVED_WHOLE:
-            size = (target.linear.inputs, target.linear.outputs)
-            for path in target.linear.modules:
-                yield StoredTensor(f"{_KEY_PREFIX}{path}.base_layer.weight", size, base_dtype)
 
 
 def _biases(
     adapter: Adapter, shape: ModelShape, adapted: set[str], saved: tuple[str, ...], base_dtype: str
 ) -> Iterator[StoredTensor]:
-    if adapter.bias == "none":
+    if adapter.bias == "none" or not takes_biases(adapter):
         return
     for name in shape.bias_names:
         holder = name.rpartition(".")[0]

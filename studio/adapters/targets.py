@@ -1,8 +1,9 @@
 """Which modules of a model an adapter sits on: `attention`, `all-linear`, or names.
 
 Pure and fast: reads a ModelShape, imports neither torch nor peft. Follows PEFT's rules for
-matching names (a target matches a module whose path ends with it) and for mixtures of experts
-(`peft/utils/transformers_weight_conversion.py`, 0.21).
+matching names (a target matches a module whose path ends with it), for layers, and for mixtures
+of experts (`peft/utils/transformers_weight_conversion.py`, 0.21). How wide each adapter is comes
+from `ranks.py`.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from studio.adapters.kinds import kind_of
+from studio.adapters.ranks import Target, fused, in_attention, with_ranks
 from studio.errors import ModelError
 from studio.models.shape import LinearShape, ModelShape
 from studio.recipe import Adapter
 
 ALL_LINEAR = "all-linear"
-_ATTENTION_PART = re.compile(r"(^|_)(attn|attention)($|_)")
 
 # transformers 5 joins the experts' projections into stacked parameters. PEFT still accepts the
 # old names and maps them (old name -> parameter) for these model types; with others, such as
@@ -36,24 +38,17 @@ _EXPERT_NAMES: dict[str, dict[str, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Target:
-    """Linears that get an adapter of `rank`. A fused pair of projections gets twice the rank."""
-
-    linear: LinearShape
-    rank: int
-
-
 def targets_of(adapter: Adapter, shape: ModelShape) -> tuple[Target, ...]:
-    """Everything that gets a pair of low-rank matrices, modules trained in full left out.
+    """Everything that gets an adapter, modules trained in full left out.
 
-    Raises ModelError for names that the model does not have.
+    Nothing for the kinds that do not sit inside the model. Raises ModelError for names and layers
+    that the model does not have, and where nothing is left to adapt.
     """
+    if not kind_of(adapter.method).sits_inside:
+        return ()
     linears, stacked = _split(adapter, shape)
-    found = [Target(linear, adapter.rank) for linear in linears]
-    for parameter in stacked:
-        fused = parameter.name == "gate_up_proj"
-        found.append(Target(parameter, adapter.rank * (2 if fused else 1)))
+    found = with_ranks(adapter, linears, shape)
+    found += [Target(linear, fused(adapter, linear)) for linear in stacked]
     if not found:
         raise ModelError(
             "Every target module is also in adapter.modules_to_save, so no adapter is left.",
@@ -64,10 +59,10 @@ def targets_of(adapter: Adapter, shape: ModelShape) -> tuple[Target, ...]:
 
 def _split(adapter: Adapter, shape: ModelShape) -> tuple[list[LinearShape], list[LinearShape]]:
     """(modules, stacked parameters) that the adapter sits on."""
-    renamed = _EXPERT_NAMES.get(shape.model_type, {}) if shape.stacked else {}
+    renamed = _renamed(adapter, shape)
     if adapter.targets == ALL_LINEAR:
         if not renamed:
-            return _outside_saved(shape.linears, adapter), []
+            return _in_layers(_outside_saved(shape.linears, adapter), adapter, shape), []
         names = [*{linear.name for linear in shape.linears}, *renamed]
     else:
         names = list(target_names(adapter, shape))
@@ -75,9 +70,54 @@ def _split(adapter: Adapter, shape: ModelShape) -> tuple[list[LinearShape], list
     plain = [name for name in names if _leaf(name) not in renamed]
     modules = (*shape.linears, *shape.named_only)
     return (
-        _outside_saved(_matching(modules, plain), adapter),
+        _in_layers(_outside_saved(_matching(modules, plain), adapter), adapter, shape),
         _matching(shape.stacked, sorted(mapped)),
     )
+
+
+def _renamed(adapter: Adapter, shape: ModelShape) -> dict[str, str]:
+    """Old names of stacked weights -> the parameters; PEFT maps them for LoRA only."""
+    if adapter.method != "lora" or not shape.stacked:
+        return {}
+    return _EXPERT_NAMES.get(shape.model_type, {})
+
+
+_LAYER = re.compile(r".*?\.[^.]*\.(\d+)\.")
+"""PEFT's: the first number in a path is that of the layer."""
+
+
+def _in_layers(
+    linears: list[LinearShape], adapter: Adapter, shape: ModelShape
+) -> list[LinearShape]:
+    """Those of `linears` that lie in the layers that the adapter is for."""
+    layers = adapter.layer_numbers if takes_layers(adapter) else None
+    if layers is None:
+        return linears
+    if layers[-1] >= shape.layers:
+        raise ModelError(
+            f"adapter.layers names layer {layers[-1]}, but {shape.name} has {shape.layers}.",
+            f"Its layers are 0 to {shape.layers - 1}.")
+    wanted = set(layers)
+
+    def is_wanted(path: str) -> bool:
+        found = _LAYER.match(path)
+        return found is not None and int(found[1]) in wanted
+
+    kept = _kept(linears, is_wanted)
+    if linears and not kept:
+        raise ModelError(f"No target module lies in layer {adapter.layers}.",
+                         "Leave adapter.layers empty, or choose other target modules.")
+    return kept
+
+
+def takes_biases(adapter: Adapter) -> bool:
+    """Whether the kind can train the base's biases along (`adapter.bias`)."""
+    return adapter.method in ("lora", "adalora", "vera", "oft")
+
+
+def takes_layers(adapter: Adapter) -> bool:
+    """Whether the kind takes `adapter.layers` at all; PEFT's IA3 has no such choice."""
+    return adapter.method in ("lora", "adalora", "vera", "oft")
 
 
 def _leaf(name: str) -> str:
@@ -118,7 +158,7 @@ def target_names(adapter: Adapter, shape: ModelShape) -> list[str]:
         return attention_names(shape)
     names = [name.strip() for name in adapter.targets if name.strip()]
     known = [path for linear in (*shape.linears, *shape.named_only) for path in linear.modules]
-    renamed = _EXPERT_NAMES.get(shape.model_type, {}) if shape.stacked else {}
+    renamed = _renamed(adapter, shape)
     unknown = [name for name in names if _leaf(name) not in renamed
                and not any(f".{path}".endswith(f".{name}") for path in known)]
     if unknown:
@@ -138,6 +178,11 @@ def _require_fused_together(names: list[str], renamed: dict[str, str]) -> None:
         )
 
 
+def layered_names(shape: ModelShape) -> list[str]:
+    """What all-linear means, as names."""
+    return list(dict.fromkeys(linear.name for linear in shape.linears))
+
+
 def attention_names(shape: ModelShape) -> list[str]:
     """Names of the query, key, value and output projections, fused ones included.
 
@@ -148,7 +193,7 @@ def attention_names(shape: ModelShape) -> list[str]:
     outside: set[str] = set()
     for linear in shape.linears:
         for path in linear.modules:
-            if any(_ATTENTION_PART.search(part) for part in path.split(".")[:-1]):
+            if in_attention(path):
                 inside.append(path)
             else:
                 outside.add(linear.name)
@@ -171,8 +216,11 @@ def targetable_names(shape: ModelShape) -> list[str]:
 def saved_modules(adapter: Adapter, shape: ModelShape) -> tuple[str, ...]:
     """Paths of the modules trained in full. PEFT's rule: any path that ends with the name.
 
-    Raises ModelError for a name that no module has.
+    None where the adapter does not sit inside the model. Raises ModelError for a name that no
+    module has.
     """
+    if not kind_of(adapter.method).sits_inside:
+        return ()
     found: dict[str, None] = {}
     unknown = []
     for name in adapter.modules_to_save:

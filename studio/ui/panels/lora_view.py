@@ -102,7 +102,7 @@ def _where(reading: Reading) -> str:
         f"<tr><td><code>{escape(target.linear.name)}</code></td>"
         f"<td>{target.linear.inputs:,} → {target.linear.outputs:,}</td>"
         f'<td class="right">{target.linear.count:,}</td>'
-        f'<td class="right">{target_parameters(target, use_dora=adapter.use_dora):,}</td></tr>'
+        f'<td class="right">{target_parameters(target, adapter):,}</td></tr>'
         for target in targets_of(adapter, reading.shape)
     )
     return (
