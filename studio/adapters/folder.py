@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.errors import ModelError
+from studio.models.folder import judges_texts, read_config
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,6 +43,11 @@ class AdapterFolder:
         return str(self.config.get("peft_type") or "").upper()
 
     @property
+    def judges(self) -> bool:
+        """Whether it makes the base a judge of answers, which writes none."""
+        return self.config.get("task_type") == "SEQ_CLS"
+
+    @property
     def shares_a_batch(self) -> bool:
         """Whether PEFT can answer with it beside other adapters in one batch."""
         apart = ("use_dora", "alora_invocation_tokens", "trainable_token_indices")
@@ -61,6 +67,13 @@ class AdapterFolder:
 def is_full_model(path: Path) -> bool:
     """True for a folder with a whole model, as runs without an adapter leave it."""
     return (path / "config.json").is_file() and not (path / CONFIG_FILE).exists()
+
+
+def is_judge(path: Path) -> bool:
+    """True for an adapter or a whole model that gives a text one number and writes none."""
+    if (path / CONFIG_FILE).is_file():
+        return _read_config(path / CONFIG_FILE).get("task_type") == "SEQ_CLS"
+    return is_full_model(path) and judges_texts(read_config(path / "config.json"))
 
 
 def read_adapter_folder(path: Path) -> AdapterFolder:

@@ -83,6 +83,13 @@ class Weights:
                 "Choose this folder as the base model instead.",
             )
         folder = read_adapter_folder(path)
+        if folder.judges:
+            raise ModelError(
+                f"The adapter {path} makes the base a reward model, which judges answers and "
+                "writes none.",
+                "Choose another adapter, or use this run as a reward in a run of training.method "
+                "grpo or rloo.",
+            )
         if folder.changed_biases:
             raise ModelError(
                 f"The adapter {path} also changes {len(folder.changed_biases)} bias terms of the "

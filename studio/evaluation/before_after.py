@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from studio.adapters.folder import is_full_model
+from studio.adapters.folder import is_full_model, is_judge
 from studio.chat.weights import Weights
 from studio.device import Device, pick_device
 from studio.errors import RunError
@@ -40,6 +40,10 @@ def evaluate_run(
     if not run.has_adapter:
         raise RunError(f"The run {run.name} has no finished adapter to measure.",
                        "Train it to its end, or stop it: that saves one.")
+    if is_judge(run.adapter_path):
+        raise RunError(f"The run {run.name} made a reward model, which answers no tasks.",
+                       "Its own measure is in the run: how often the better answer won on the "
+                       "held-out part.")
     started = time.monotonic()
     progress(Step("Finding the tasks"))
     harness = Harness(asked)

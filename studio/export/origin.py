@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.adapters.folder import CONFIG_FILE, is_full_model, read_adapter_folder
+from studio.adapters.folder import CONFIG_FILE, is_full_model, is_judge, read_adapter_folder
 from studio.errors import ExportError
 from studio.recipe import Model, load_recipe
 from studio.settings import Settings
@@ -45,6 +45,10 @@ def find_origin(given: Path) -> Origin:
         raise ExportError(f"{given} is neither a run nor an adapter folder.",
                           f"Choose a finished run, or a folder with {CONFIG_FILE}.")
     name = run.name if run is not None else path.name
+    if is_judge(path):
+        raise ExportError(f"{name} is a reward model: it judges answers and writes none, so there "
+                          "is nothing to merge or convert.",
+                          f"Its folder {path} can be passed on as it is.")
     full = is_full_model(path)
     model = load_recipe(run / RECIPE_FILE).model if run is not None else _recorded_base(path, full)
     return Origin(name, path, model, full)

@@ -76,6 +76,12 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
+def judges_texts(config: dict[str, Any]) -> bool:
+    """Whether a model with this config.json gives a text a number instead of writing on."""
+    return any(str(name).endswith("ForSequenceClassification")
+               for name in config.get("architectures") or [])
+
+
 def check_weights(folder: Path) -> None:
     """Raise ModelError unless all weights are there, as safetensors, and none is cut short."""
     files = weight_files(folder)

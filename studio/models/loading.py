@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from studio import recipe
 from studio.device import Device, resolve_dtype
 from studio.errors import ModelError, SetupError
-from studio.models.folder import ModelFolder
+from studio.models.folder import ModelFolder, judges_texts, read_config
 from studio.models.libraries import first_line, make_models_in_turn, quieten
 from studio.models.quantized import mend_int8, quantization_config
 from studio.models.stoppable import stoppable_loading
@@ -59,6 +59,8 @@ def load_base(
     from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+    if not judges:
+        _require_writing(folder)
     quieten()
     make_models_in_turn()
     options = _options(model, folder, device) | ({"num_labels": 1} if judges else {})
@@ -139,6 +141,14 @@ def _supports_flash(model: recipe.Model, folder: ModelFolder) -> bool:
                                         trust_remote_code=model.trust_remote_code)
     known = AutoModelForCausalLM._model_mapping
     return type(config) in known and bool(getattr(known[type(config)], "_supports_flash_attn", 0))
+
+
+def _require_writing(folder: ModelFolder) -> None:
+    # With tied embeddings transformers would give it a head again, and it would write nonsense.
+    if judges_texts(read_config(folder.path / "config.json")):
+        raise ModelError(f"{folder.name} is a reward model: it judges answers and writes none.",
+                         "Choose the model that it was made from, or use it as a reward in a run "
+                         "of training.method grpo or rloo.")
 
 
 def _require_all_weights(folder: ModelFolder, report: dict[str, Any]) -> None:

@@ -34,6 +34,8 @@ _LEARNS_ROWS = _method("sft", "pretrain")
 _WRITES = _method("grpo", "rloo")
 _ANSWERS = _method("sft", "pretrain", "dpo", "orpo", "kto", "grpo", "rloo")
 """Methods whose model writes text, so that it can be asked while it trains."""
+_DROPS_OUT = _method("sft", "pretrain", "grpo", "rloo")
+"""The others compare answers, where dropout would be noise: TRL switches it off for them."""
 _INSIDE = _adapter("lora", "adalora", "vera", "ia3", "oft")
 """Adapters that sit on modules of the base."""
 _LORA = _adapter("lora")
@@ -51,7 +53,7 @@ _RULES: dict[str, _Rule] = {
     "data.eval_source": lambda recipe: recipe.data.held_out == "file",
     "adapter.rank": _adapter("lora", "adalora", "vera"),
     "adapter.alpha": _adapter("lora", "adalora"),
-    "adapter.dropout": _adapter("lora", "adalora", "vera", "oft"),
+    "adapter.dropout": _all(_adapter("lora", "adalora", "vera", "oft"), _DROPS_OUT),
     "adapter.targets": _INSIDE,
     "adapter.bias": _adapter("lora", "adalora", "vera", "oft"),
     "adapter.init": _LORA,
@@ -69,7 +71,8 @@ _RULES: dict[str, _Rule] = {
     "preference.loss": _method("dpo"),
     "preference.kto_loss": _method("kto"),
     "preference.beta": _method("dpo", "kto", "orpo"),
-    "preference.label_smoothing": _method("dpo"),
+    "preference.label_smoothing": _all(_method("dpo"), lambda recipe: recipe.preference.loss in (
+        "robust", "exo_pair", "aot", "aot_unpaired")),
     "preference.desirable_weight": _method("kto"),
     "preference.undesirable_weight": _method("kto"),
     "preference.center_rewards": _method("reward"),

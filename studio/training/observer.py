@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from studio.device import Device, release_memory
 from studio.progress import Step
 from studio.recipe import Monitor, Recipe
+from studio.recipe.used import is_used
 from studio.runs import Run
 from studio.settings import Settings
 from studio.training.out_of_memory import memory_lasts
@@ -152,9 +153,10 @@ def observers_for(recipe: Recipe) -> Observers:
     from studio.training.health.watch import HealthWatch
     from studio.training.trackers import Trackers
 
+    # A judge of answers writes none, so it cannot be asked.
+    answering = _answering(recipe.monitor) if is_used("monitor.sample_tokens", recipe) else []
     # The trackers come last: they tell what the others found.
-    return Observers([HealthWatch(), BestEvaluation(), *_answering(recipe.monitor),
-                      Trackers(recipe)])
+    return Observers([HealthWatch(), BestEvaluation(), *answering, Trackers(recipe)])
 
 
 def _answering(monitor: Monitor) -> list[Observer]:
