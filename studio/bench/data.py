@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from studio.bench.data_watch import Measured, measured_process
 from studio.bench.machine import machine_line
+from studio.bench.process_watch import Measured, measured_process
 from studio.files import require_free_bytes
 from studio.models.source import find_model
 from studio.progress import Progress, ShouldStop, Step, never, silent
@@ -154,14 +154,16 @@ class _Bench:
         return path
 
 
-def write_conversations(path: Path, rows: int, *, words_per_answer: tuple[int, int]) -> None:
-    """`rows` made conversations of one to three questions, one JSON object a line."""
+def write_conversations(
+    path: Path, rows: int, *, words_per_answer: tuple[int, int], most_turns: int = 3
+) -> None:
+    """`rows` made conversations of one to `most_turns` questions, one JSON object a line."""
     random_ = random.Random(7)
     words = _vocabulary(random_)
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for _ in range(rows):
             turns = []
-            for _ in range(random_.choice((1, 1, 1, 2, 3))):
+            for _ in range(min(most_turns, random_.choice((1, 1, 1, 2, 3)))):
                 turns.append({"role": "user", "content": _sentence(random_, words, 5, 40)})
                 turns.append({"role": "assistant",
                               "content": _sentence(random_, words, *words_per_answer)})

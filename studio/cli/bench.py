@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli import bench_cpu, bench_data, show
+from studio.cli import bench_cpu, bench_data, bench_train, show
 from studio.cli.common import AsJson, report
 from studio.cli.show import console
 
@@ -16,6 +16,7 @@ bench = typer.Typer(help="Measure what the studio claims, beside what others do.
 
 bench.registered_commands += bench_cpu.verbs.registered_commands
 bench.registered_commands += bench_data.verbs.registered_commands
+bench.registered_commands += bench_train.verbs.registered_commands
 
 Rows = Annotated[Path | None, typer.Option(
     "--rows", metavar="FILE.csv", help="Measurements to compare with, instead of those that come "

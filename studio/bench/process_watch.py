@@ -25,7 +25,15 @@ class Measured:
 
 
 def measured_process(module: str, *arguments: str, cwd: Path) -> Measured:
-    """Run a module of the studio to its end. Raises SetupError where it fails."""
+    """Run a module that says its seconds and rows. Raises SetupError where it fails."""
+    last_words, peak_bytes = watched_process(module, *arguments, cwd=cwd)
+    said = json.loads(last_words)
+    return Measured(said["seconds"], said["rows"], peak_bytes)
+
+
+def watched_process(module: str, *arguments: str, cwd: Path) -> tuple[str, int]:
+    """Run a module of the studio to its end: the last line of its error output, and the peak of
+    memory in bytes. Raises SetupError where it fails."""
     peak = 0
     with Child(studio_module(module, *arguments), cwd=cwd) as child:
         process = psutil.Process(child.process_id)
@@ -33,8 +41,7 @@ def measured_process(module: str, *arguments: str, cwd: Path) -> Measured:
             peak = max(peak, _family_bytes(process))
         if not child.has_succeeded:
             raise SetupError(f"A measurement ended early: {child.last_words}", child.said)
-    said = json.loads(child.last_words)
-    return Measured(said["seconds"], said["rows"], peak)
+        return child.last_words, peak
 
 
 def _family_bytes(process: psutil.Process) -> int:
