@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from studio.errors import RunError
+from studio.measures import MEASURES, SHOWN, Measure
 from studio.recipe import Recipe, form_fields, form_from_recipe
 from studio.story import Point, Story
 
@@ -71,11 +72,26 @@ def gigabytes(count: int | None) -> float | None:
     return None if count is None else count / 1e9
 
 
+def _of_measure(measure: Measure, *, held_out: bool) -> Metric:
+    """What a method measures beside its loss, shares in percent; `held_out` at evaluations."""
+    name, scale = measure.name, 100 if measure.is_share else 1
+
+    def values(story: Story) -> list[tuple[int, float]]:
+        found = story.eval_measures if held_out else [
+            (point.step, point.measures) for point in story.points]
+        return [(step, scale * one[name]) for step, one in found if name in one]
+
+    unit = "%" if measure.is_share else ""
+    if held_out:
+        return Metric(f"eval_{name}", f"{measure.label}, held out", unit, of_story=values)
+    return Metric(name, measure.label, unit, of_story=values)
+
+
 _ALL = (
     Metric("loss", "Loss", of_story=_of_points(lambda point: point.loss)),
     Metric("eval_loss", "Held-out loss", of_story=lambda story: story.evals),
     Metric("perplexity", "Held-out perplexity", of_story=lambda story: [
-        (step, perplexity(loss)) for step, loss in story.evals]),
+        (step, perplexity(loss)) for step, loss in story.evals if story.has_perplexity]),
     Metric("learning_rate", "Learning rate",
            of_story=_of_points(lambda point: point.learning_rate)),
     Metric("grad_norm", "Gradient norm", of_story=_of_points(lambda point: point.grad_norm)),
@@ -87,6 +103,8 @@ _ALL = (
            of_story=lambda story: [
                (found.step, 100 * found.rise) for found in story.forgetting
                if found.rise is not None]),
+    *(_of_measure(measure, held_out=False) for measure in MEASURES.values()),
+    *(_of_measure(measure, held_out=True) for measure in MEASURES.values()),
     Metric("gpu_memory", "GPU memory in use", "GB",
            of_sample=lambda sample: gigabytes(sample.gpu_used_bytes)),
     Metric("gpu_load", "GPU busy", "%", of_sample=lambda sample: sample.gpu_utilization_percent),
@@ -95,6 +113,13 @@ _ALL = (
     Metric("cpu_load", "Processor busy", "%", of_sample=lambda sample: sample.cpu_percent),
 )
 METRICS = {metric.name: metric for metric in _ALL}
+
+
+def metrics_of(methods: Iterable[str]) -> list[Metric]:
+    """Those that runs of these training methods can have, in order."""
+    measured = {name for method in methods for name in SHOWN.get(method, ())}
+    return [metric for metric in _ALL if metric.name.removeprefix("eval_") not in MEASURES
+            or metric.name.removeprefix("eval_") in measured]
 
 
 def metric_named(name: str) -> Metric:
@@ -231,6 +256,8 @@ class Summary:
     best: tuple[int, float] | None
     score: float | None
     """Last score of the answers, 0 to 1."""
+    measures: dict[str, float]
+    """What the method measured last beside its loss, held out where it was evaluated."""
     elapsed_seconds: float
     tokens: int
     tokens_per_second: float | None
@@ -254,12 +281,18 @@ def summary(story: Story, samples: Sequence[Sampled] = ()) -> Summary:
     return Summary(
         story.name, story.state, story.step, story.total_steps,
         points[0].loss if points else None, points[-1].loss if points else None, story.best,
-        story.scores[-1].value if story.scores else None, story.elapsed_seconds, tokens,
+        story.scores[-1].value if story.scores else None, _last_measures(story),
+        story.elapsed_seconds, tokens,
         tokens / story.elapsed_seconds if tokens and story.elapsed_seconds else None,
         max((sample.gpu_used_bytes for sample in samples if sample.gpu_used_bytes is not None),
             default=None),
         max((sample.rss_bytes for sample in samples), default=None),
     )
+
+
+def _last_measures(story: Story) -> dict[str, float]:
+    logged = story.points[-1].measures if story.points else {}
+    return {**logged, **(story.eval_measures[-1][1] if story.eval_measures else {})}
 
 
 def points_csv(

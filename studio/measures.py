@@ -60,3 +60,11 @@ def measures_in(logs: Mapping[str, Any], method: str) -> dict[str, float]:
         if key.startswith("rewards/") and key.endswith("/mean") and math.isfinite(value):
             found[f"reward/{key[8:-5]}"] = float(value)
     return found
+
+
+def measure_text(name: str, value: float | None) -> str:
+    """A measure as a person reads it: a share in percent, a dash for none."""
+    if value is None:
+        return "–"
+    is_share = name in MEASURES and MEASURES[name].is_share
+    return f"{100 * value:.0f} %" if is_share else f"{value:.4g}"

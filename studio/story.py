@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from studio.recipe.method_words import method_words
+
 ACTIVE_STATES = ("preparing", "loading", "tokenising", "training", "evaluating", "saving")
 FINAL_STATES = ("done", "paused", "stopped", "cancelled", "failed")
 ASKED_STATES = {"pause": "pausing", "stop": "stopping", "cancel": "cancelling"}
@@ -124,6 +126,21 @@ class Story:
     def is_active(self) -> bool:
         """True while somebody is working on the run."""
         return self.state in ACTIVE_STATES or self.state in ASKED_STATES.values()
+
+    @property
+    def method(self) -> str:
+        """How it is trained; runs from before this was told have all learned from answers."""
+        return str(self.plan.get("method", "sft"))
+
+    @property
+    def has_perplexity(self) -> bool:
+        """Whether exp(loss) means something."""
+        return method_words(self.method).has_perplexity
+
+    @property
+    def is_rewarded(self) -> bool:
+        """Whether the held-out loss is minus the mean reward of its own answers."""
+        return method_words(self.method).is_rewarded
 
     @property
     def best(self) -> tuple[int, float] | None:
@@ -246,7 +263,9 @@ class _Fold:
         self.evals[event["step"]] = loss
         if event.get("measures"):
             self.eval_measures[event["step"]] = event["measures"]
-        self.tail.append(f"Held-out loss after step {event['step']}: {loss:.4f}")
+        rewarded = method_words(self.plan.get("method", "sft")).is_rewarded
+        self.tail.append(f"{'Mean held-out reward' if rewarded else 'Held-out loss'} after step "
+                         f"{event['step']}: {-loss if rewarded else loss:.4f}")
 
     def on_alarm(self, event: dict[str, Any]) -> None:
         alarm = Alarm(event["kind"], event.get("level", "warning"), event["step"], event["text"],

@@ -25,7 +25,8 @@ def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Names of runs.")],
     metric: Annotated[str | None, typer.Option("--metric", metavar="NAME", help="A curve too: "
                       "loss, eval_loss, perplexity, learning_rate, grad_norm, tokens_per_second, "
-                      "score, forgetting, gpu_memory, gpu_load, memory, cpu_load.")] = None,
+                      "score, forgetting, gpu_memory, gpu_load, memory, cpu_load; or what the "
+                      "method measures: margin, accuracy, reward, eval_reward and more.")] = None,
     by: Annotated[Literal["step", "token", "time"], typer.Option(
         "--by", help="What the curve runs along.")] = "step",
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the points of "

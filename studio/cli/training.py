@@ -27,6 +27,7 @@ from studio.cli.common import (
 from studio.cli.show import console
 from studio.comparison import perplexity
 from studio.errors import RecipeError, RunError
+from studio.measures import MEASURES
 from studio.progress import Progress, Step
 from studio.recipe import Recipe
 from studio.recipe.grid import grid, parse_grid
@@ -182,17 +183,28 @@ def _evaluations_of(story: Story) -> dict[str, Any]:
     """The last and the best held-out loss, the last also as a perplexity."""
     last = finite(story.evals[-1][1]) if story.evals else None
     step, best = story.best or (None, None)
-    return {"eval_loss": last,
-            "eval_perplexity": None if last is None else finite(perplexity(last)),
-            "best_eval_loss": best, "best_step": step}
+    hesitation = None if last is None or not story.has_perplexity else finite(perplexity(last))
+    return {"eval_loss": last, "eval_perplexity": hesitation,
+            "best_eval_loss": best, "best_step": step,
+            "measures": story.points[-1].measures if story.points else {},
+            "eval_measures": story.eval_measures[-1][1] if story.eval_measures else {}}
+
+
+def _held_out_words(result: dict[str, Any]) -> str:
+    """", held-out loss 0.5" with its perplexity, or with what the method measured there."""
+    if result["eval_loss"] is None:
+        return ""
+    more = [f"perplexity {result['eval_perplexity']:.4g}"] if result["eval_perplexity"] else []
+    more += [f"{MEASURES[name].label.lower()} {value:.4g}"
+             for name, value in result["eval_measures"].items() if name in MEASURES][:2]
+    return f", held-out loss {result['eval_loss']:.4f}" + (f" ({', '.join(more)})" if more else "")
 
 
 def show_result(result: dict[str, Any]) -> None:
     """A finished run in words."""
     words = {"done": "finished", "stopped": "stopped, and kept what it had"}
     loss = "" if result["loss"] is None else f", loss {result['loss']:.4f}"
-    held_out = "" if result["eval_perplexity"] is None else (
-        f", held-out loss {result['eval_loss']:.4f} (perplexity {result['eval_perplexity']:.4g})")
+    held_out = _held_out_words(result)
     console.print(f"Run {result['run']} {words.get(result['state'], result['state'])} at step "
                   f"{result['step']} of {result['total_steps']}{loss}{held_out}.")
     if result["result_step"] not in (None, result["step"]):

@@ -15,49 +15,49 @@ from studio.recipe.training import Method
 @dataclass(frozen=True)
 class MethodWords:
     """`label` names it, `short` names it in a table, `summary` says what it does, `examples` what
-    a step counts. `loss` says what its loss is; only "loss per token" has a perplexity."""
+    a step counts.
+
+    `has_perplexity`: its loss is of single tokens, so that exp(loss) means something.
+    `is_rewarded`: its loss means little, and its held-out loss is minus the mean reward.
+    """
 
     label: str
     short: str
     summary: str
     examples: str = "examples"
-    loss: str = "loss per token"
-
-    @property
-    def has_perplexity(self) -> bool:
-        """Whether its loss is of single tokens, so that exp(loss) means something."""
-        return self.loss == "loss per token"
+    has_perplexity: bool = False
+    is_rewarded: bool = False
 
 
 METHODS: Mapping[Method, MethodWords] = {
     "sft": MethodWords(
-        "Answers (SFT)", "SFT", "Imitates given answers. Where nearly everybody begins."),
+        "Answers (SFT)", "SFT", "Imitates given answers. Where nearly everybody begins.",
+        has_perplexity=True),
     "pretrain": MethodWords(
         "Plain text (pretrain)", "pretrain",
-        "Goes on reading: language, style, the words of a field.", "rows of text"),
+        "Goes on reading: language, style, the words of a field.", "rows of text",
+        has_perplexity=True),
     "dpo": MethodWords(
         "Preferences (DPO)", "DPO",
-        "Prefers one answer to another and stays near where it began.", "pairs of answers",
-        "loss per pair"),
+        "Prefers one answer to another and stays near where it began.", "pairs of answers"),
     "orpo": MethodWords(
         "Preferences (ORPO)", "ORPO",
-        "Imitates the better answer and moves off the other, in one go.", "pairs of answers",
-        "loss per pair"),
+        "Imitates the better answer and moves off the other, in one go.", "pairs of answers"),
     "kto": MethodWords(
         "Good or bad (KTO)", "KTO", "Learns from single answers, with no pairs.",
-        "judged answers", "loss per answer"),
+        "judged answers"),
     "reward": MethodWords(
         "Reward model", "reward",
         "Becomes a judge that gives answers points, for grpo and rloo. Writes nothing.",
-        "pairs of answers", "loss per pair"),
+        "pairs of answers"),
     "grpo": MethodWords(
         "Rewarded answers (GRPO)", "GRPO",
         "Answers by itself, several times; what is rewarded grows.", "answers of its own",
-        "loss of the policy"),
+        is_rewarded=True),
     "rloo": MethodWords(
         "Rewarded answers (RLOO)", "RLOO",
         "The same, simpler: each answer against the mean of the others.", "answers of its own",
-        "loss of the policy"),
+        is_rewarded=True),
 }
 
 

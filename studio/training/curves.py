@@ -15,6 +15,7 @@ from typing import Any
 from studio.comparison import perplexity
 from studio.hardware.telemetry import Sample
 from studio.recipe import Recipe
+from studio.recipe.method_words import method_words
 
 _GIB = 2**30
 _OF_A_LOG = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "tokens", "epoch")
@@ -42,28 +43,38 @@ def rows_of(events: Iterable[dict[str, Any]], samples: Sequence[Sample] = ()) ->
     out, as `story.py` forgets it.
     """
     rows: list[Row] = []
+    method = "sft"
     for event in events:
         if event["type"] == "plan":
+            method = event.get("method", method)
             rows = [row for row in rows if row.step <= event.get("start_step", 0)]
-        elif (values := _values(event)):
+        elif (values := _values(event, method)):
             if event["type"] == "log":
                 values |= _load_at(event["time"], samples)
             rows.append(Row(event["type"], event["step"], event["time"], values))
     return rows
 
 
-def _values(event: dict[str, Any]) -> dict[str, float]:
+def _values(event: dict[str, Any], method: str) -> dict[str, float]:
     """The numbers that an event adds to the curves; empty for an event of another kind."""
     kind = event["type"]
     if kind == "log":
-        return _numbers({f"train/{name}": event.get(name) for name in _OF_A_LOG})
+        return _numbers({f"train/{name}": event.get(name) for name in _OF_A_LOG}
+                        | _measures(event, "train"))
     if kind == "eval":
-        return {"eval/loss": event["loss"], "eval/perplexity": perplexity(event["loss"])}
+        found = {"eval/loss": event["loss"]} | _measures(event, "eval")
+        if method_words(method).has_perplexity:
+            found["eval/perplexity"] = perplexity(event["loss"])
+        return found
     if kind == "score":
         return _numbers({f"score/{event['scorer']}": event["value"]})
     if kind == "forgetting":
         return _numbers({f"forgetting/{name}": event[name] for name in ("loss", "base_loss")})
     return {}
+
+
+def _measures(event: dict[str, Any], prefix: str) -> dict[str, float]:
+    return {f"{prefix}/{name}": value for name, value in (event.get("measures") or {}).items()}
 
 
 def _numbers(found: Mapping[str, float | None]) -> dict[str, float]:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from studio.adapters.kinds import kind_of
 from studio.child import Child, studio_module
 from studio.device import Device, pick_device
 from studio.errors import RunError, Stopped
@@ -24,6 +25,7 @@ from studio.files import PARTIAL, remove_leftovers, write_json_safely
 from studio.hardware.calibration import Measurement, add_measurement
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.recipe import Recipe, save_recipe
+from studio.recipe.method_words import method_words
 from studio.runs import Run
 from studio.settings import Settings
 from studio.training.dry_run_process import MOST_MICRO_BATCHES, STEPS
@@ -144,7 +146,9 @@ def _calibrate(
 
 
 def _method(recipe: Recipe) -> str:
-    if recipe.adapter.method == "none":
-        return "every weight"
-    held = recipe.model.quantization
-    return "LoRA" if held == "none" else f"LoRA on {held}"
+    """"LoRA on 4bit", "every weight", "DPO with LoRA"."""
+    kind, held = kind_of(recipe.adapter.method), recipe.model.quantization
+    trained = "every weight" if recipe.adapter.trains_base else kind.label
+    method = recipe.training.method
+    before = "" if method == "sft" else f"{method_words(method).short} with "
+    return before + (trained if held == "none" else f"{trained} on {held}")

@@ -102,7 +102,8 @@ class TrainReporter:
         self._before = spent_before(self.run, start)
         self._started = time.monotonic()
         self.saved_step = start
-        self.run.append("plan", total_steps=state.max_steps, start_step=start, **self.plan)
+        self.run.append("plan", method=self.run.recipe.training.method, start_step=start,
+                        total_steps=state.max_steps, **self.plan)
         self.states.enter("training")
         if self.live is not None:
             self.live.step, self.live.total_steps = start, state.max_steps

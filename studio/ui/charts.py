@@ -48,12 +48,12 @@ def training_figure(story: Story, max_points: int = MAX_POINTS) -> go.Figure:
         line={"color": LOSS, "width": 2.5}, text=hover,
         hovertemplate="%{y:.4f} (%{text})<extra>loss</extra>",
     )
-    if story.evals:
+    if story.evals and not story.is_rewarded:
         figure.add_scatter(
             x=[step for step, _ in story.evals], y=[_finite(loss) for _, loss in story.evals],
             name="held-out loss", mode="lines+markers", line={"color": HELD_OUT, "width": 1.5},
             marker={"size": 8}, text=held_out_hover(story),
-            hovertemplate="%{y:.4f} (%{text})<extra>held-out loss</extra>",
+            hovertemplate="%{y:.4f}%{text}<extra>held-out loss</extra>",
         )
     figure.add_scatter(
         x=steps, y=[_finite(points[index].learning_rate) for index in kept], yaxis="y2",

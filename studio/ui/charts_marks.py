@@ -44,14 +44,19 @@ def add_marks(figure: go.Figure, story: Story, best_colour: str) -> None:
 
 
 def held_out_hover(story: Story) -> list[str]:
-    """For each evaluation its perplexity, and whether it is the best so far."""
+    """For each evaluation in brackets its perplexity, where it has one, and whether it is the best
+    so far; empty where there is nothing to say."""
     best = story.best[0] if story.best else None
-    return [f"perplexity {perplexity(loss):.4g}{', the best' if step == best else ''}"
-            for step, loss in story.evals]
+    found = []
+    for step, loss in story.evals:
+        words = [f"perplexity {perplexity(loss):.4g}"] if story.has_perplexity else []
+        words += ["the best"] if step == best else []
+        found.append(f" ({', '.join(words)})" if words else "")
+    return found
 
 
 def _mark_best(figure: go.Figure, story: Story, colour: str) -> None:
-    if story.best is None or len(story.evals) < 2:
+    if story.best is None or len(story.evals) < 2 or story.is_rewarded:
         return
     figure.add_scatter(
         x=[story.best[0]], y=[story.best[1]], name="best", mode="markers", hoverinfo="skip",

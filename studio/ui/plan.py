@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from studio.adapters.kinds import describe
 from studio.errors import RecipeError
 from studio.files import readable_bytes
 from studio.recipe import recipe_to_yaml
+from studio.recipe.method_words import method_words
 from studio.recipe.yaml_io import parse_yaml
 from studio.ui.guard import guarded
 from studio.ui.reading import Reading
@@ -103,11 +105,10 @@ def _chips(reading: Reading) -> list[str]:
     base = reading.shape.name
     if recipe.model.quantization != "none":
         base += f" in {recipe.model.quantization}"
-    method = (f"LoRA rank {recipe.adapter.rank}" if recipe.adapter.method == "lora"
-              else "every weight")
     fits = estimate.high_bytes <= reading.free_bytes
     return [
-        _chip("Base", base), _chip("Trains", f"{method}, {count.trainable:,} parameters"),
+        _chip("Base", base), _chip("Method", method_words(recipe.training.method).short),
+        _chip("Trains", f"{describe(recipe.adapter)}, {count.trainable:,} parameters"),
         _chip("Batch", f"{recipe.training.batch_size} × {recipe.training.gradient_accumulation}"),
         _chip("Needs about", f"{readable_bytes(estimate.total_bytes)} of "
               f"{readable_bytes(reading.free_bytes)} free", "" if fits else " chip-tight"),

@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from studio.adapters.words import run_words
 from studio.errors import RunError
 from studio.runs import Run, list_runs, open_run
 from studio.settings import Settings
@@ -21,7 +22,7 @@ class RunRow:
     """A run in one line. `loss` is None before the first step, `has_adapter` once it is saved.
 
     `title` and `note` are the person's own, `method` says what is trained, `best_loss` is the
-    lowest held-out loss.
+    lowest held-out loss, minus the mean reward where the run `is_rewarded`.
     """
 
     name: str
@@ -35,6 +36,7 @@ class RunRow:
     note: str = ""
     method: str = ""
     best_loss: float | None = None
+    is_rewarded: bool = False
 
 
 class RunShelf:
@@ -88,18 +90,14 @@ def _row(run: Run) -> RunRow:
         story.points[-1].loss if story.points else None,
         events[0].get("time") if events else None, run.has_adapter,
         about.title, about.note, _method(run), story.best[1] if story.best else None,
+        story.is_rewarded,
     )
 
 
 def _method(run: Run) -> str:
-    """"LoRA, rank 16", "4-bit LoRA, rank 16", or "all weights"; empty for a damaged recipe."""
+    """"SFT, LoRA rank 16"; empty for a damaged recipe."""
     recipe = run.readable_recipe
-    if recipe is None:
-        return ""
-    if recipe.adapter.method == "none":
-        return "all weights"
-    bits = {"4bit": "4-bit ", "8bit": "8-bit "}.get(recipe.model.quantization, "")
-    return f"{bits}LoRA, rank {recipe.adapter.rank}"
+    return run_words(recipe) if recipe else ""
 
 
 def _changed(path: Path) -> int:

@@ -36,7 +36,7 @@ def wire(sheet: gr.HTML, shared: Shared) -> None:
         return style(shared, form)
 
     def follow_method(typed: str, **form: Any) -> list[Any]:
-        return [style(shared, form), *_usual(form, typed)]
+        return [style(shared, form), *usual_updates(form, typed)]
 
     def wire_fields() -> None:
         sheet.value = style(shared, form_from_recipe(starter_recipe()))
@@ -77,7 +77,7 @@ def _usual_keys() -> list[str]:
     return list(usual_values(starter_recipe()))
 
 
-def _usual(form: Mapping[str, Any], typed: str) -> list[Any]:
+def usual_updates(form: Mapping[str, Any], typed: str) -> list[Any]:
     """What empty boxes stand for now. A learning rate that nobody typed was for another method or
     adapter: it goes back to what is usual."""
     usual = usual_values(as_it_stands(form))

@@ -44,7 +44,7 @@ def test_the_best_of_several_evaluations_is_marked_and_the_hover_tells_perplexit
     found = traces(figure(evals=((10, 0.5), (15, 0.3), (20, 0.4))))
     assert (found["best"]["x"], found["best"]["y"]) == ([15], [0.3])
     assert found["held-out loss"]["text"] == [
-        "perplexity 1.649", "perplexity 1.35, the best", "perplexity 1.492"]
+        " (perplexity 1.649)", " (perplexity 1.35, the best)", " (perplexity 1.492)"]
     assert "best" not in traces(figure(evals=((10, 0.5),)))
 
 

@@ -236,7 +236,7 @@ def test_the_table_shows_title_note_method_and_best_loss_escaped(studio: Studio)
     page = runs_view(studio.shelf.rows())
     assert "<b>" not in page and "<i>" not in page
     assert "&lt;b&gt;Mine&lt;/b&gt;" in page and 'title="&quot;quoted&quot;' in page
-    assert "4-bit LoRA, rank 8" in page and "0.7500" in page
+    assert "SFT, 4-bit LoRA rank 8" in page and "0.7500" in page
 
 
 def test_the_table_sorts_and_keeps_what_has_no_value_last():

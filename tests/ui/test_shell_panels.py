@@ -11,7 +11,7 @@ from studio.errors import RecipeError
 from studio.recipe import Recipe, form_from_recipe
 from studio.settings import Settings
 from studio.ui.charts_memory import level, memory_card
-from studio.ui.panels import hardware, lora
+from studio.ui.panels import hardware, lora_view
 from studio.ui.panels.dataset_sources import keep_upload
 from studio.ui.reading import Reading, read
 from studio.ui.studio import Studio
@@ -50,7 +50,7 @@ def test_a_need_beyond_what_is_free_is_a_problem(reading: Reading) -> None:
 
 def test_the_lora_card_shows_the_exact_count(reading: Reading) -> None:
     assert reading.count is not None
-    shown = lora.view(reading)
+    shown = lora_view.view(reading)
     assert f"{reading.count.trainable:,}" in shown
     trained = re.findall(r'<td class="right">([\d,]+)</td></tr>', shown)
     assert sum(int(number.replace(",", "")) for number in trained) == reading.count.trainable
@@ -58,15 +58,15 @@ def test_the_lora_card_shows_the_exact_count(reading: Reading) -> None:
 
 def test_the_effective_scale_follows_rank_and_rslora() -> None:
     adapter = Recipe().with_values({"adapter.rank": 16, "adapter.alpha": 32}).adapter
-    assert lora.effective_scale(adapter) == 2
+    assert lora_view.effective_scale(adapter) == 2
     steady = Recipe().with_values({"adapter.rank": 16, "adapter.alpha": 32,
                                    "adapter.use_rslora": True}).adapter
-    assert lora.effective_scale(steady) == 8
+    assert lora_view.effective_scale(steady) == 8
 
 
 def test_every_card_says_what_is_wrong_with_the_recipe() -> None:
     wrong = Reading(problem=RecipeError("adapter.rank is <0>.", "Raise it."))
-    for shown in (lora.view(wrong), memory_card(wrong)):
+    for shown in (lora_view.view(wrong), memory_card(wrong)):
         assert "adapter.rank is &lt;0&gt;." in shown
 
 

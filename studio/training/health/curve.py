@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from studio.adapters.words import usual_for_words
 from studio.recipe import Recipe
 from studio.story import Alarm, Point
 
@@ -126,9 +127,5 @@ def lower_rate(recipe: Recipe) -> str:
     rate, usual = recipe.learning_rate, recipe.usual_learning_rate
     wanted = usual if rate > 1.5 * usual else rate / 5
     return (f"Start again with a lower training.learning_rate, such as {wanted:g}; it is {rate:g}, "
-            f"and {usual:g} is usual for {taught(recipe)}.")
+            f"and {usual:g} is usual for {usual_for_words(recipe)}.")
 
-
-def taught(recipe: Recipe) -> str:
-    """What is trained, as in "usual for LoRA"."""
-    return "training all weights" if recipe.adapter.method == "none" else "LoRA"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 
+from studio.adapters.words import usual_for_words
 from studio.story import Alarm
 from studio.training.health.curve import (
     Curve,
@@ -12,7 +13,6 @@ from studio.training.health.curve import (
     lower_rate,
     noise,
     relative_noise,
-    taught,
 )
 
 _ZERO = 1e-7
@@ -132,7 +132,7 @@ def not_learning(curve: Curve) -> Alarm | None:
     recipe = facts.recipe
     rate, usual = recipe.learning_rate, recipe.usual_learning_rate
     advice = (f"training.learning_rate is {rate:g}; {usual:g} is usual for "
-              f"{taught(recipe)}: raise it, by three to ten times." if rate < usual
+              f"{usual_for_words(recipe)}: raise it, by three to ten times." if rate < usual
               else "Look at the tokens of a record in the Dataset tab: does the answer carry the "
               "loss, and is the chat template the model's own? A larger adapter.rank or "
               "all-linear targets learn more.")

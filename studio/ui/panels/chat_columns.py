@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from studio.adapters.kinds import describe
 from studio.errors import ModelError, RecipeError
 from studio.recipe import Model, Recipe
 from studio.recipe.base import STARTER
@@ -46,13 +47,15 @@ class Choices:
 
 
 def trained_runs(runs: list[Run]) -> list[Trained]:
-    """Runs with saved weights, newest first. One with a damaged recipe is left out."""
+    """Runs with saved weights that write answers, newest first. One with a damaged recipe is left
+    out."""
     found = []
     for run in runs:
         if run.has_adapter:
             try:
-                found.append(Trained(run.name, run.adapter_path, run.recipe,
-                                     run.about.title))
+                recipe = run.recipe
+                if recipe.training.method != "reward":
+                    found.append(Trained(run.name, run.adapter_path, recipe, run.about.title))
             except RecipeError:
                 continue
     return found
@@ -78,9 +81,9 @@ def base_label(source: str) -> str:
 
 def adapter_label(trained: Trained) -> str:
     """A run as the list shows it."""
-    rank = f"rank {trained.recipe.adapter.rank}"
-    return f"{trained.title} ({trained.name}, {rank})" if trained.title else (
-        f"{trained.name} ({rank})")
+    what = describe(trained.recipe.adapter)
+    return f"{trained.title} ({trained.name}, {what})" if trained.title else (
+        f"{trained.name} ({what})")
 
 
 def columns_of(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from studio.comparison import METRICS, differences, points_csv
+from studio.comparison import METRICS, differences, metrics_of, points_csv
 from studio.errors import RunError
 from studio.files import write_text_safely
 from studio.ui import markup
@@ -65,7 +65,7 @@ def build(studio: Studio, shared: Shared) -> None:
         gr.HTML(markup.heading("Compare runs", "Any runs over one another, and what differs."))
         controls, kept = _build_controls()
         parts = {
-            "runs": controls["runs"],
+            "runs": controls["runs"], "metric": controls["metric"],
             "plot": live_plot(height_pixels=HEIGHT_PIXELS, elem_id="compare-plot",
                               empty_text="Tick runs in the table below, or pick them above, and a "
                                          "curve that they have."),
@@ -92,7 +92,7 @@ def _build_controls() -> tuple[dict[str, Any], gr.Textbox]:
     runs = gr.Dropdown([], value=[], multiselect=True, allow_custom_value=True, label="Runs",
                        elem_id="compare-runs", info="Also by the boxes in the table of runs.")
     with gr.Row():
-        metric = gr.Dropdown([(one.label, name) for name, one in METRICS.items()], value="loss",
+        metric = gr.Dropdown([(one.label, one.name) for one in metrics_of([])], value="loss",
                              label="Curve", scale=3, min_width=200, elem_id="compare-metric")
         by = gr.Radio(ALONG, value="step", label="Along", scale=2, min_width=280,
                       elem_id="compare-by")
@@ -157,7 +157,7 @@ def choose(studio: Studio, names: list[str], before: dict[str, int] | None = Non
         tuple(name for name in names if name not in by_name))
 
 
-PARTS = ("runs", "plot", "summary", "differing", "differences", "save", "kept")
+PARTS = ("runs", "metric", "plot", "summary", "differing", "differences", "save", "kept")
 
 
 def page(studio: Studio, chosen: Chosen, view: View, seen: Seen) -> list[Any]:
@@ -172,10 +172,12 @@ def _parts(studio: Studio, chosen: Chosen, view: View) -> dict[str, Part]:
     stamps = [(run.name, studio.curves.stamp(run, with_samples=True)) for run in chosen.runs]
     named = (chosen.labels, chosen.places)
     kept = json.dumps(chosen.places)
+    metrics = _metric_choices(chosen, view.metric)
     return {
         "runs": ((chosen.choices, chosen.gone), lambda: gr.Dropdown(
             choices=list(chosen.choices), value=names, multiselect=True,
             allow_custom_value=True)),
+        "metric": (tuple(metrics), lambda: gr.Dropdown(choices=metrics)),
         "plot": ((view, stamps, named), lambda: figure_value(
             compare_figure(curves_of(studio, chosen, view.metric, view.by), view))),
         "summary": ((stamps, named), lambda: summary_view(
@@ -185,6 +187,13 @@ def _parts(studio: Studio, chosen: Chosen, view: View) -> dict[str, Part]:
         "save": (bool(names), lambda: gr.Button(interactive=bool(names))),
         "kept": (kept, lambda: kept),
     }
+
+
+def _metric_choices(chosen: Chosen, shown: str) -> list[tuple[str, str]]:
+    """The curves that these runs can have, and the one that is shown."""
+    offered = metrics_of({run.story().method for run in chosen.runs})
+    return [(one.label, one.name) for one in METRICS.values()
+            if one in offered or one.name == shown]
 
 
 def curves_of(studio: Studio, chosen: Chosen, metric: str, by: Any) -> list[Curve]:

@@ -7,13 +7,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from html import escape
 
 from studio.comparison import Difference, Summary
 from studio.files import readable_bytes
+from studio.measures import MEASURES, SHOWN, measure_text
 from studio.ui.charts_compare import colour, dash
 from studio.ui.markup import note, readable_seconds
 from studio.ui.panels.train_view import state_word
+
+MOST_TELLING = {name for shown in SHOWN.values() for name in shown[:2]}
+"""Measures with a column of their own."""
 
 
 def run_label(name: str, title: str) -> str:
@@ -63,6 +68,8 @@ def _columns(rows: Sequence[Summary]):  # type: ignore[no-untyped-def]
     if any(row.score is not None for row in rows):
         columns.append(("Score", lambda row, _: (
             "–" if row.score is None else f"{100 * row.score:.1f} %")))
+    shown = dict.fromkeys(name for row in rows for name in row.measures if name in MOST_TELLING)
+    columns += [(MEASURES[name].label, partial(_measure, name)) for name in shown]
     columns += [("Time", lambda row, _: readable_seconds(row.elapsed_seconds or None)),
                 ("Tokens/s", lambda row, _: (
                     f"{row.tokens_per_second:,.0f}" if row.tokens_per_second else "–"))]
@@ -71,6 +78,10 @@ def _columns(rows: Sequence[Summary]):  # type: ignore[no-untyped-def]
     if any(row.peak_rss_bytes for row in rows):
         columns.append(("Memory, peak", lambda row, _: _bytes(row.peak_rss_bytes)))
     return columns
+
+
+def _measure(name: str, row: Summary, _: float) -> str:
+    return measure_text(name, row.measures.get(name))
 
 
 def _side(title: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from studio.adapters.kinds import describe
 from studio.errors import ExportError, StudioError
 from studio.files import safe_name
 from studio.progress import Progress, ShouldStop
@@ -198,7 +199,7 @@ def look(studio: Studio, run: str | None) -> Snapshot:
 
 
 def _run_choice(run: Trained) -> Choice:
-    what = "all weights" if run.is_whole_model else f"rank {run.recipe.adapter.rank}"
+    what = describe(run.recipe.adapter)
     label = f"{run.title} ({run.name}, {what})" if run.title else f"{run.name} ({what})"
     return label, run.name
 

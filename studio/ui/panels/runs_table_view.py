@@ -125,6 +125,12 @@ def _loss_cell(loss: float | None) -> str:
     return "–" if loss is None else f"{loss:.4f}" if math.isfinite(loss) else "no number"
 
 
+def _best_cell(row: RunRow) -> str:
+    if row.is_rewarded and row.best_loss is not None:
+        return f"reward {_loss_cell(-row.best_loss)}"
+    return _loss_cell(row.best_loss)
+
+
 def _when(seconds: float | None) -> str:
     if seconds is None:
         return "–"
@@ -139,7 +145,7 @@ COLUMNS = {
     "step": Column("Steps", lambda row: row.step, _steps_cell, "right"),
     "loss": Column("Last loss", lambda row: row.loss, lambda row: _loss_cell(row.loss), "right"),
     "best": Column("Best held-out", lambda row: row.best_loss,
-                   lambda row: _loss_cell(row.best_loss), "right"),
+                   lambda row: _best_cell(row), "right"),
     "started": Column("Started", lambda row: row.started_seconds,
                       lambda row: escape(_when(row.started_seconds)), "right"),
 }

@@ -15,7 +15,7 @@ import gradio as gr
 from studio.errors import RecipeError
 from studio.recipe import recipe_to_yaml
 from studio.runs import Run
-from studio.ui import charts, charts_telemetry, markup
+from studio.ui import charts, charts_measures, charts_telemetry, markup
 from studio.ui.guard import guarded
 from studio.ui.live_plot import figure_value, live_plot
 from studio.ui.panels import run_controls, train_view
@@ -35,8 +35,8 @@ REDRAWN_EVERY = 10
 RESUMABLE = ("queued", "paused", "stopped", "interrupted", "failed")
 Seen = dict[str, str]
 PARTS = ("status", "trouble", "pause", "stop", "cancel", "resume", "requeue", "at_work", "confirm",
-         "alarms", "plot", "telemetry", "log", "evaluations", "load", "load_box", "recipe",
-         "recipe_box")
+         "alarms", "plot", "measured_box", "measured", "telemetry", "log", "evaluations", "load",
+         "load_box", "recipe", "recipe_box")
 ASKS = ("", "pause", "stop", "cancel")
 """What can be asked of a run at work; each is stronger than the one before."""
 
@@ -111,6 +111,7 @@ def _build_course() -> dict[str, Any]:
             height_pixels=charts.HEIGHT_PIXELS, elem_id="train-plot",
             empty_text="The curve begins with the first step.",
         ),
+        **_build_measured(),
         "telemetry": gr.HTML(elem_id="train-telemetry"),
         "log": gr.HTML(train_view.log_view(None), elem_id="train-log"),
     }
@@ -122,6 +123,14 @@ def _build_course() -> dict[str, Any]:
             empty_text="The first samples come with the first step.",
         )
     return parts
+
+
+def _build_measured() -> dict[str, Any]:
+    """The second plot, of the methods that measure more than a loss."""
+    with gr.Column(visible=False) as box:
+        plot = live_plot(height_pixels=charts_measures.HEIGHT_PIXELS, empty_text="",
+                         elem_id="train-measured")
+    return {"measured_box": box, "measured": plot}
 
 
 def _build_recipe() -> dict[str, Any]:
@@ -188,6 +197,7 @@ def view(now: Snapshot) -> dict[str, Part]:
     told = (story.name, story.version) if story else None
     name = story.name if story else ""
     telemetry = train_view.telemetry_view(now.sample)
+    has_measures = bool(story and charts_measures.panels(story))
     return {
         **run_controls.view(now),
         "trouble": (now.trouble, lambda: gr.HTML(
@@ -197,6 +207,9 @@ def view(now: Snapshot) -> dict[str, Part]:
             alarms_view(story), visible=bool(story and story.alarms))),
         "plot": (told, lambda: figure_value(
             charts.training_figure(story) if story and story.points else None)),
+        "measured_box": (has_measures, lambda: gr.Column(visible=has_measures)),
+        "measured": (told if has_measures else None, lambda: figure_value(
+            charts_measures.measures_figure(story))),
         "telemetry": (telemetry, lambda: telemetry),
         "log": (told, lambda: train_view.log_view(story)),
         "evaluations": (now.evaluations, lambda: gr.HTML(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from studio.adapters.kinds import describe, kind_of
+from studio.recipe.method_words import method_words
 from studio.ui import markup
 
 if TYPE_CHECKING:
     from studio.recipe import Recipe
     from studio.ui.reading import Reading
 
-METHODS = {"lora": "LoRA"}
 TARGETS = {"all-linear": "all linear layers", "attention": "the attention layers"}
 
 
@@ -24,10 +25,12 @@ def summary_view(reading: Reading | None) -> str:
     if recipe is None:
         return ""
     return markup.facts([
+        ("Method", method_words(recipe.training.method).label),
         ("Model", _model(recipe, reading)),
         ("Data", _data(recipe)),
         ("Adapter", _adapter(recipe, reading)),
         ("Batch", _batch(recipe)),
+        ("Learning rate", _rate(recipe)),
         ("Length", _length(recipe)),
     ])
 
@@ -56,21 +59,31 @@ def _data(recipe: Recipe) -> str:
 def _adapter(recipe: Recipe, reading: Reading) -> str:
     count = reading.count
     trainable = f"{count.trainable:,} trainable ({count.percent:.2f} %)" if count else ""
-    if recipe.adapter.method == "none":
+    adapter = recipe.adapter
+    if adapter.trains_base:
         return f"None: every weight is trained, {trainable}".rstrip(", ")
-    targets = recipe.adapter.targets
-    where = TARGETS.get(targets, targets) if isinstance(targets, str) else ", ".join(targets)
-    name = METHODS.get(recipe.adapter.method, recipe.adapter.method)
-    return ", ".join(filter(None, [f"{name} rank {recipe.adapter.rank} on {where}", trainable]))
+    name = describe(adapter)
+    if kind_of(adapter.method).sits_inside:
+        targets = adapter.targets
+        where = TARGETS.get(targets, targets) if isinstance(targets, str) else ", ".join(targets)
+        name += f" on {where}"
+    return ", ".join(filter(None, [name, trainable]))
 
 
 def _batch(recipe: Recipe) -> str:
     training = recipe.training
-    total = training.effective_batch_size
+    words = method_words(training.method)
+    total = f"{training.effective_batch_size} {words.examples} a step"
+    if words.is_rewarded:
+        total += f", {recipe.reinforcement.generations} to each prompt"
     if training.gradient_accumulation == 1:
-        return f"{total} examples a step"
-    return (f"{total} examples a step ({training.batch_size} at once, "
-            f"{training.gradient_accumulation} times)")
+        return total
+    return f"{total} ({training.batch_size} at once, {training.gradient_accumulation} times)"
+
+
+def _rate(recipe: Recipe) -> str:
+    usual = " (usual)" if recipe.training.learning_rate is None else ""
+    return f"{recipe.learning_rate:g}{usual}"
 
 
 def _length(recipe: Recipe) -> str:

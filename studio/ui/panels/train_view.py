@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from studio.comparison import perplexity, value_text
 from studio.files import readable_bytes
+from studio.measures import MEASURES, SHOWN, measure_text
 from studio.recipe import form_fields
+from studio.recipe.method_words import method_words
 from studio.ui.markup import bar, empty, note, readable_seconds, tiles
 
 if TYPE_CHECKING:
@@ -50,12 +52,20 @@ def status_view(story: Story | None, about: About | None = None) -> str:
         f'<div class="run-head" data-run="{escape(story.name)}" data-state="{escape(story.state)}">'
         f'<span class="pill pill-{escape(story.state)}">{escape(word)}</span>'
         f"{_name(story.name, about.title if about else '')}"
-        f'<span class="quiet">{escape(detail)}</span></div>'
+        f'<span class="quiet">{escape(detail)}</span>'
+        f"{_method(story)}</div>"
     )
     if about and about.note:
         head += f'<p class="run-note">{escape(about.note)}</p>'
     return (f'<div class="run-status">{head}{_progress(story)}{_numbers(story)}{_adapted(story)}'
             f"{_result(story)}{_error(story)}</div>")
+
+
+def _method(story: Story) -> str:
+    """The training method, once the run has told it."""
+    if "method" not in story.plan:
+        return ""
+    return f'<span class="run-method">{escape(method_words(story.method).label)}</span>'
 
 
 def _name(name: str, title: str) -> str:
@@ -91,7 +101,7 @@ def _progress(story: Story) -> str:
 
 def _numbers(story: Story) -> str:
     last = story.points[-1] if story.points else None
-    held_out = f"{story.evals[-1][1]:.4f}" if story.evals else "–"
+    held_out = _held_out(story)
     speed = f"{story.tokens_per_second:,.0f}" if story.tokens_per_second else "–"
     steps = f"{story.step:,} of {story.total_steps:,}" if story.total_steps else f"{story.step:,}"
     time_tile = (
@@ -102,14 +112,29 @@ def _numbers(story: Story) -> str:
         ("step", "step", steps),
         ("epoch", "epoch", f"{story.epoch:.2f}"),
         ("loss", "loss", f"{last.loss:.4f}" if last else "–"),
-        ("held-out", f"held-out loss{_perplexity(story)}", held_out),
+        held_out,
+        *_measured(story),
         ("speed", "tokens/s", speed),
         time_tile,
     ])
 
 
-def _perplexity(story: Story) -> str:
-    return f", perplexity {perplexity(story.evals[-1][1]):.4g}" if story.evals else ""
+def _held_out(story: Story) -> tuple[str, str, str]:
+    """The tile of the last evaluation: a loss, or the mean reward where that is what counts."""
+    loss = story.evals[-1][1] if story.evals else None
+    if story.is_rewarded:
+        return "held-out", "held-out reward", "–" if loss is None else f"{-loss:.4g}"
+    more = (f", perplexity {perplexity(loss):.4g}"
+            if loss is not None and story.has_perplexity else "")
+    return "held-out", f"held-out loss{more}", "–" if loss is None else f"{loss:.4f}"
+
+
+def _measured(story: Story) -> list[tuple[str, str, str]]:
+    """Tiles of the two most telling numbers that the method measures, as the last step had them."""
+    names = SHOWN.get(story.method, ())[:2]
+    last = story.points[-1].measures if story.points else {}
+    return [(name, MEASURES[name].label[:1].lower() + MEASURES[name].label[1:],
+             measure_text(name, last.get(name))) for name in names]
 
 
 def _result(story: Story) -> str:
@@ -118,7 +143,9 @@ def _result(story: Story) -> str:
     if step is None or step == story.step or story.is_active:
         return ""
     best = story.best
-    why = f", which has the best held-out loss ({best[1]:.4f})" if best and best[0] == step else ""
+    kind, sign = ("reward", -1) if story.is_rewarded else ("loss", 1)
+    why = (f", which has the best held-out {kind} ({sign * best[1]:.4f})"
+           if best and best[0] == step else "")
     return note(f"The result holds the weights of step {step:,}{why}.")
 
 
