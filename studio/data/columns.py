@@ -2,11 +2,13 @@
 
 One table. `prepare.py` writes these columns, the trainers in `training/methods/` read them. Columns
 that end in `ids` hold the tokens of one text, those that end in `labels` the same tokens with -100
-where nothing is learned. Rows come tokenised and uncut; every text is cut behind, never in front.
+where nothing is learned. Rows come tokenised and uncut; every text is cut behind, never in
+front, or divided.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy
 
 from studio.data.answer_spans import Span, answers_of
+from studio.data.dividing import divided
 from studio.data.example import labels_of
 from studio.data.samples import (
     Conversation,
@@ -63,8 +66,6 @@ class Columns:
     kinds: dict[str, Kind]
     rows: Callable[[Stored, int], Iterable[tuple[Any, ...]]]
     needs_sample: bool = False
-    loss_on: str = ""
-    """Instead of the recipe's data.loss_on, which is for methods that imitate answers."""
 
     def schema(self) -> pyarrow.Schema:
         """The columns as Arrow knows them."""
@@ -77,6 +78,12 @@ class Columns:
 
 def _labelled(stored: Stored, max_length: int) -> list[tuple[Any, ...]]:
     return [_cut(stored.ids, stored.loss, max_length)]
+
+
+def _divided(stored: Stored, max_length: int) -> list[tuple[Any, ...]]:
+    """The rows of a document; every token of it is learned, and that it ends there."""
+    return [_cut(stored.ids[start:end], [(0, max_length)], max_length)
+            for start, end in divided(len(stored.ids), max_length)]
 
 
 def _pair(stored: Stored, max_length: int) -> list[tuple[Any, ...]]:
@@ -95,17 +102,19 @@ def _judged(stored: Stored, max_length: int) -> list[tuple[Any, ...]]:
 
 
 def _prompt(stored: Stored, max_length: int) -> list[tuple[Any, ...]]:
-    """What stands before the last answer, and that answer as text; empty where there is none."""
+    """What stands before the last answer, and that answer as text, empty where there is none; the
+    prompt as a person reads it, and its turns as JSON."""
     start = stored.loss[-1][0]
     match stored.sample:
         case PromptOnly(turns):
-            shown, expected = shown_turns(turns), ""
+            prompt, expected = turns, ""
         case Conversation(turns):
             at = answers_of(turns, "last_response")[0]
-            shown, expected = shown_turns(turns[:at]), answer_text(turns[at])
+            prompt, expected = turns[:at], answer_text(turns[at])
         case _:
             raise AssertionError(f"no prompt in a {type(stored.sample).__name__}")
-    return [(stored.ids[:start], expected, shown)]
+    return [(stored.ids[:start], expected, shown_turns(prompt),
+             json.dumps(prompt, ensure_ascii=False))]
 
 
 def _cut(ids: list[int], loss: list[Span], max_length: int) -> tuple[list[int], list[int]]:
@@ -119,12 +128,13 @@ _PAIR: dict[str, Kind] = {"chosen_ids": "tokens", "chosen_labels": "tokens",
 _PAIRS = Columns("pair", ("preference",), "pairs of a chosen and a rejected answer", _PAIR, _pair)
 
 _PROMPTS = Columns("prompt", ("prompts", *_ANSWERS), "prompts to answer",
-                   {"prompt_ids": "tokens", "expected": "text", "shown": "text"}, _prompt,
-                   loss_on="last_response", needs_sample=True)
+                   {"prompt_ids": "tokens", "expected": "text", "shown": "text",
+                    "turns": "text"}, _prompt,
+                   needs_sample=True)
 
 COLUMNS: dict[str, Columns] = {
     "sft": Columns("labelled", (*_ANSWERS, "text"), "answers to imitate", _TOKENS, _labelled),
-    "pretrain": Columns("labelled", ("text",), "plain text", _TOKENS, _labelled),
+    "pretrain": Columns("divided", ("text",), "plain text", _TOKENS, _divided),
     "dpo": _PAIRS,
     "orpo": _PAIRS,
     "kto": Columns("judged", ("kto", "preference"), "answers judged good or bad",

@@ -21,6 +21,8 @@ from studio.training.random_states import RandomStates
 from studio.training.rows import measuring
 
 if TYPE_CHECKING:
+    from transformers import GenerationConfig
+
     from studio.training.prompts import Prompt
 
 _ROWS_AT_ONCE = 16
@@ -74,7 +76,7 @@ def answer_all(
 
 def fitting(live: Live, prompts: list[Prompt]) -> list[Prompt]:
     """Those of `prompts` that leave room for an answer in what the model can read."""
-    limit = _context_tokens(live.model)
+    limit = context_tokens(live.model)
     return [prompt for prompt in prompts if limit is None or 0 < len(prompt.ids) < limit]
 
 
@@ -117,7 +119,7 @@ def _answer_batch(
 ) -> list[Answer]:
     began = time.monotonic()
     rows = [prompt.ids for prompt in prompts]
-    context = _context_tokens(live.model)
+    context = context_tokens(live.model)
     room = max_new_tokens if context is None else context - max(map(len, rows))
     limit = max(1, min(max_new_tokens, room))
     ends = end_ids_of(live.tokenizer, live.model.generation_config)
@@ -141,23 +143,35 @@ def _generate(
     live: Live, rows: list[list[int]], limit: int, ends: frozenset[int],
     each_token: Callable[[], bool],
 ) -> list[list[int]]:
-    """New ids of each row: up to `limit`, padding behind a row that has ended."""
-    from transformers import GenerationConfig, StoppingCriteriaList
+    from transformers import GenerationConfig
 
-    pad_id = pad_id_of(live.tokenizer)
-    ids, mask = left_padded(rows, pad_id)
     # Set in full, or generate() would take the model's own values, such as its penalty.
     config = GenerationConfig(max_new_tokens=limit, do_sample=False, num_beams=1, use_cache=True,
-                              repetition_penalty=1.0, pad_token_id=pad_id)
-    device = live.device.torch_name
-    found = live.model.generate(
-        input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=config,
+                              repetition_penalty=1.0, pad_token_id=pad_id_of(live.tokenizer))
+    return generated(live.model, rows, config, ends, each_token)
+
+
+def generated(
+    model: Any, rows: list[list[int]], config: GenerationConfig, ends: frozenset[int],
+    each_token: Callable[[], bool],
+) -> list[list[int]]:
+    """New ids of each row: up to the limit of `config`, padding behind a row that has ended.
+
+    All rows end where `each_token` says so, which is asked before each.
+    """
+    from transformers import StoppingCriteriaList
+
+    ids, mask = left_padded(rows, int(config.pad_token_id))
+    found = model.generate(
+        input_ids=ids.to(model.device), attention_mask=mask.to(model.device),
+        generation_config=config,
         stopping_criteria=StoppingCriteriaList([rows_end([ends] * len(rows), each_token)]),
     )
     new: list[list[int]] = found[:, ids.shape[1]:].tolist()
     return new
 
 
-def _context_tokens(model: Any) -> int | None:
+def context_tokens(model: Any) -> int | None:
+    """How much `model` can read and write together; None where it does not say."""
     limit = getattr(model.config, "max_position_embeddings", None)
     return int(limit) if limit else None

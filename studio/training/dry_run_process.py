@@ -38,9 +38,7 @@ if TYPE_CHECKING:
 
     from studio.data.prepare import Prepared
     from studio.device import Device
-    from studio.models.folder import ModelFolder
-    from studio.models.shape import ModelShape
-    from studio.training.setup import Base, Setup
+    from studio.training.setup import Base, Found, Setup
 
 STEPS = 2
 """The optimizer's state is there from the second one on."""
@@ -104,15 +102,15 @@ class DryStages(Stages):
         self.facts["free_bytes"] = base.free_bytes
         self._take_steps(base, data, device)
 
-    def with_adapter(self, model: Any, folder: ModelFolder, shape: ModelShape) -> Any:
+    def with_adapter(self, model: Any, found: Found) -> Any:
         self.phases.begin("adding the adapter")
-        return super().with_adapter(model, folder, shape)
+        return super().with_adapter(model, found)
 
     def _take_steps(self, base: Base, data: Prepared, device: Device) -> None:
         from studio.training.setup import make_setup
         from studio.training.trainers import make_trainer
 
-        setup, choices = make_setup(self.recipe, base, data, device)
+        setup, choices = make_setup(self.recipe, base, data, device, self.settings)
         lengths = row_lengths(setup.train)
         rows, micro_batches = self._longest(setup.train, lengths)
         self.facts |= _facts(self.recipe, setup, lengths, rows) | {"choices": choices}

@@ -1,6 +1,7 @@
 """Answers of the model in training, one JSON line each, kept in the run folder.
 
-`samples.jsonl` holds the rounds of sample prompts, `scores.jsonl` the answers that were scored.
+`samples.jsonl` holds the rounds of sample prompts, `scores.jsonl` the answers that were scored,
+`rewarded.jsonl` some of those that a run was rewarded for.
 Files only grow: after a resume a mark says from which step on earlier answers no longer count,
 and `folded` leaves them out. Answers nothing itself.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from studio.runs import Run
 
 SAMPLES_FILE = "samples.jsonl"
 SCORES_FILE = "scores.jsonl"
+REWARDED_FILE = "rewarded.jsonl"
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,9 @@ class Answered:
 
     `expected` is the held-out record's answer, or None for a prompt of the person's own. `cut`
     says that the answer was not over at the limit of tokens. `seconds` is the time of the batch
-    that it was computed in; `score` is between 0 and 1 where answers are scored.
+    that it was computed in; `score` is between 0 and 1 where answers are scored. Where several
+    answers to one prompt are rewarded, `number` tells them apart, `rewards` has what each function
+    gave, and `score` is their weighted sum.
     """
 
     step: int
@@ -39,6 +43,8 @@ class Answered:
     seconds: float
     cut: bool
     score: float | None = None
+    number: int = 0
+    rewards: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,9 @@ class ResumedFrom:
 
 
 Line = Answered | ResumedFrom
-_NAMES = frozenset(field.name for field in fields(Answered))
+_NAMES = frozenset(one.name for one in fields(Answered))
+_LEFT_OUT: dict[str, Any] = {"score": None, "number": 0, "rewards": {}}
+"""Values that a line does without."""
 
 
 def answers_of(run_path: Path, file_name: str = SAMPLES_FILE) -> JsonLines[Line]:
@@ -67,14 +75,19 @@ def read_scored(run: Run) -> list[Answered]:
     return folded(answers_of(run.path, SCORES_FILE).read())
 
 
+def read_rewarded(run: Run) -> list[Answered]:
+    """Those answers of a run's own that were kept with their rewards, in the same order."""
+    return folded(answers_of(run.path, REWARDED_FILE).read())
+
+
 def folded(lines: Sequence[Line]) -> list[Answered]:
     """What counts of a file: nothing twice, and nothing that a resume has made undone."""
-    kept: dict[tuple[int, str, str | None], Answered] = {}
+    kept: dict[tuple[int, str, str | None, int], Answered] = {}
     for line in lines:
         if isinstance(line, ResumedFrom):
             kept = {key: one for key, one in kept.items() if one.step <= line.resumed_from}
         else:
-            kept[line.step, line.prompt, line.expected] = line
+            kept[line.step, line.prompt, line.expected, line.number] = line
     return sorted(kept.values(), key=lambda one: one.step)
 
 
@@ -95,7 +108,7 @@ class AnswerFile:
     def append(self, answers: Sequence[Answered]) -> None:
         """Keep a whole round at once. Raises DiskError where the disk is full."""
         self._write([{key: value for key, value in asdict(one).items()
-                      if key != "score" or value is not None} for one in answers])
+                      if key not in _LEFT_OUT or value != _LEFT_OUT[key]} for one in answers])
         self.steps |= {one.step for one in answers}
 
     def _write(self, lines: Sequence[dict[str, Any]]) -> None:

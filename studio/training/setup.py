@@ -15,6 +15,7 @@ from studio.device import Device
 from studio.hardware.precision import Precision
 from studio.hardware.workload import Examples
 from studio.recipe import Recipe
+from studio.settings import Settings
 from studio.training.choices import choose_checkpointing, choose_joined_rows
 from studio.training.rows import can_join_rows, pack
 
@@ -68,10 +69,12 @@ class Setup:
     joined_rows: bool
     folder: ModelFolder | None = None
     """Where the base came from, for a method that needs it once more as it was."""
+    settings: Settings | None = None
+    """Where other runs lie, for a method that asks what one of them made."""
 
 
 def make_setup(
-    recipe: Recipe, base: Base, data: Prepared, device: Device
+    recipe: Recipe, base: Base, data: Prepared, device: Device, settings: Settings
 ) -> tuple[Setup, list[str]]:
     """The setup, and one sentence for each choice that was made."""
     longest_tokens = longest(data.train)
@@ -86,7 +89,7 @@ def make_setup(
     train = pack(data.train, recipe.data.max_length) if joined and recipe.data.packing \
         else data.train
     setup = Setup(base.model, base.tokenizer, train, data.eval, device, base.precision,
-                  checkpointing, joined, base.folder)
+                  checkpointing, joined, base.folder, settings)
     return setup, [base.precision.why, why_checkpointing, why_joined]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.adapters.limits import require_possible
 from studio.data.columns import longest
 from studio.device import Device, free_device_bytes, pick_device, release_memory
 from studio.errors import Stopped
@@ -38,12 +39,11 @@ from studio.training.reporter import StateReporter, TrainReporter
 from studio.training.scorers import require_scorer
 from studio.training.setup import Base, Found, Setup, forward_kept, make_setup
 from studio.training.space import foresee_space
+from studio.training.start_values import START_FILE, set_start
 from studio.training.trackers import require_trackers
 
 if TYPE_CHECKING:
     from studio.data.prepare import Prepared
-    from studio.models.folder import ModelFolder
-    from studio.models.shape import ModelShape
 
 Stop = Callable[[], bool]
 
@@ -57,6 +57,8 @@ class Stages:
     stop: Stop
     settings: Settings
     states: StateReporter
+    shelf: Shelf | None = None
+    _kept: BaseOfRun | None = None
 
     def go(self, resume: bool) -> Ending:
         """All of them; the run is in the state "preparing" already."""
@@ -69,7 +71,10 @@ class Stages:
         # Data come first: a mistake in them is told before a large model was loaded for minutes.
         data = self.tokenise(found, device)
         base = self.load(found, device)
-        return self._train(base, data, device, checkpoint)
+        ending = self._train(base, data, device, checkpoint)
+        if self._kept is not None:
+            self._kept.put_back()
+        return ending
 
     def _start_point(self, resume: bool) -> Path | None:
         checkpoint, faults = newest_good_checkpoint(self.run) if resume else (None, [])
@@ -94,7 +99,7 @@ class Stages:
         from studio.models.source import find_model
         from studio.training.trainers import check_method
 
-        check_method(self.recipe)
+        check_method(self.recipe, self.settings)
         wanted: Model = self.recipe.model
         precision = choose_precision(self.recipe, device)
         folder = find_model(
@@ -105,7 +110,10 @@ class Stages:
         self._stop_here()
         shape = model_shape(wanted.source, self.settings, revision=wanted.revision,
                             trust_remote_code=wanted.trust_remote_code)
-        comparison = compare_with_free(self.recipe, shape, device)
+        require_possible(self.recipe, shape)
+        self._kept = BaseOfRun(self.shelf, key_of(self.recipe, folder, precision, device), device)
+        comparison = compare_with_free(self.recipe, shape, device,
+                                       kept_bytes=self._kept.kept_bytes)
         self.run.append("note", level="info" if comparison.level == "good" else "warning",
                         text=comparison.text)
         tokenizer = load_tokenizer(folder, trust_remote_code=wanted.trust_remote_code)
@@ -125,10 +133,10 @@ class Stages:
         model = load_base(as_chosen, found.folder, device, stop=self.stop,
                           judges=self.recipe.training.method == "reward")
         self._stop_here()
-        return Base(self.with_adapter(model, found.folder, found.shape), found.tokenizer,
-                    found.folder, found.shape, found.precision, free_bytes)
+        return Base(self.with_adapter(model, found), found.tokenizer, found.folder,
+                    found.shape, found.precision, free_bytes)
 
-    def with_adapter(self, model: Any, folder: ModelFolder, shape: ModelShape) -> Any:
+    def with_adapter(self, model: Any, found: Found) -> Any:
         """`model` with the recipe's adapter, whose start values the training seed decides."""
         import torch
 
@@ -139,12 +147,22 @@ class Stages:
 
         from studio.adapters.methods import peft_config
 
-        config = peft_config(self.recipe.adapter, shape)
+        folder, shape, tokenizer = found.folder, found.shape, found.tokenizer
+        judges = self.recipe.training.method == "reward"
+        config = peft_config(self.recipe.adapter, shape,
+                             task_type="SEQ_CLS" if judges else "CAUSAL_LM")
         # While training, checkpoints must not make PEFT ask the Hub about the base.
         config.base_model_name_or_path = str(folder.path)
-        if self.recipe.training.method == "reward":
-            config.task_type = "SEQ_CLS"
-        return get_peft_model(model, config)
+        adapted_model = get_peft_model(model, config)
+        set_start(adapted_model, self.recipe.adapter, folder, tokenizer, self._start_file,
+                  progress=self.states.progress, stop=self.stop)
+        self._stop_here()
+        return adapted_model
+
+    @property
+    def _start_file(self) -> Path | None:
+        """Where a start that changes the base is kept."""
+        return self.run.path / START_FILE
 
     def tokenise(self, found: Found, device: Device) -> Prepared:
         """The recipe's data as tokens; what is left out is noted in the run."""
@@ -195,7 +213,7 @@ class Stages:
         self, base: Base, data: Prepared, device: Device, checkpoint: Path | None
     ) -> Ending | RanOut:
         """Train from `checkpoint`, or the start, until the run ends or memory runs out."""
-        setup, choices = make_setup(self.recipe, base, data, device)
+        setup, choices = make_setup(self.recipe, base, data, device, self.settings)
         observers = observers_for(self.recipe)
         begin = str(checkpoint) if checkpoint else None
         try:
@@ -242,7 +260,8 @@ class Stages:
             return ending_after(asked, step, total)
         self.states.enter("saving")
         if choose_weights(trainer) is not None:
-            save_result(trainer.model, base.tokenizer, base.folder, self.run.adapter_path)
+            save_result(trainer.model, base.tokenizer, base.folder, self.run.adapter_path,
+                        start=self._start_file)
         asked = what_is_asked(self.stop)
         if reason and asked != "cancel":
             return Ending("stopped" if is_fault else "done", reason)

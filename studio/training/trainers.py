@@ -11,6 +11,8 @@ from typing import Any
 
 from studio.recipe import Recipe
 from studio.runs import Run
+from studio.settings import Settings
+from studio.training.adalora import RankAllocation
 from studio.training.guard import StepGuard
 from studio.training.reporter import TrainReporter
 from studio.training.setup import Setup
@@ -21,14 +23,17 @@ _FAMILY = {"sft": "supervised", "pretrain": "supervised", "dpo": "preference",
 """training.method -> the file in `methods/` that makes its trainer."""
 
 
-def check_method(recipe: Recipe) -> None:
+def check_method(recipe: Recipe, settings: Settings) -> None:
     """Raise RecipeError where the recipe's settings do not go with its training method.
 
-    Asked before anything is loaded; the family's file says what it needs in a `check(recipe)`.
+    Asked before anything is loaded; the family's file says what it needs in a `check(recipe)`,
+    and of other runs in a `check_runs(recipe, settings)`.
     """
-    check = getattr(_family(recipe.training.method), "check", None)
-    if check is not None:
-        check(recipe)
+    family = _family(recipe.training.method)
+    if hasattr(family, "check"):
+        family.check(recipe)
+    if hasattr(family, "check_runs"):
+        family.check_runs(recipe, settings)
 
 
 def make_trainer(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter) -> Any:
@@ -44,6 +49,8 @@ def make_trainer(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter
     trainer.guard = StepGuard(scales=setup.precision.autocast == "float16")
     if not recipe.adapter.trains_base:
         _adapter_in_float32(setup.model)
+    if recipe.adapter.method == "adalora":
+        trainer.allocation = RankAllocation(trainer)
     return trainer
 
 
