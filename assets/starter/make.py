@@ -1,10 +1,11 @@
 """Makes the starter task: orders in free text, and the strict JSON that a shop wants from them.
 
-`python assets/starter/make.py [FOLDER]` writes train.jsonl and heldout.jsonl, byte for byte the
-same every time. An order is put together from a main sentence and loose ones for whatever that
-leaves unsaid, in one of four registers, with passages that mean nothing, slips of the keyboard,
-and parts that are missing. The held-out orders use some wordings, names, cities and goods that
-no training order has. Words are in `words.py`; needs only the standard library.
+`python assets/starter/make.py [FOLDER]` writes train.jsonl and heldout.jsonl, and of further orders
+the sets of `other_methods.py`, byte for byte the same every time. An order is put together from a
+main sentence and loose ones for whatever that leaves unsaid, in one of four registers, with
+passages that mean nothing, slips of the keyboard, and parts that are missing. The held-out orders
+use some wordings, names, cities and goods that no training order has. Words are in `words.py`;
+needs only the standard library.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import other_methods
 import words
 
 SEED = 20_26
 TRAIN_EXAMPLES = 720
 HELD_OUT_EXAMPLES = 60
+FURTHER_EXAMPLES = 900
 INSTRUCTION = "Turn this order into JSON with customer, items, city, day."
 LONGEST_ORDER_CHARACTERS = 260
 
@@ -237,12 +240,15 @@ def lines(pairs: list[tuple[str, str]]) -> str:
 
 
 def make(folder: Path) -> None:
-    """Write both files; no order of one is in the other."""
+    """Write all files; no order of one is in another."""
     taken: set[str] = set()
     held_out = examples(HELD_OUT_EXAMPLES, SEED + 1, unseen=True, taken=taken)
     train = examples(TRAIN_EXAMPLES, SEED, unseen=False, taken=taken)
     for name, pairs in (("train.jsonl", train), ("heldout.jsonl", held_out)):
         (folder / name).write_text(lines(pairs), encoding="utf-8", newline="\n")
+    further = examples(FURTHER_EXAMPLES, SEED + 2, unseen=False, taken=taken)
+    for name, text in other_methods.files(further, random.Random(SEED + 3)).items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

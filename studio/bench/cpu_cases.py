@@ -28,6 +28,7 @@ _ATTENTION = {"adapter.targets": "attention", "adapter.rank": 8}
 _CHECKPOINTED = {"training.gradient_checkpointing": True}
 _FULL = {"adapter.method": "none"}
 _FOUR_BITS = {"model.quantization": "4bit"}
+_EIGHT_BITS = {"model.quantization": "8bit"}
 
 CASES: tuple[Case, ...] = (
     *(Case("families", family, 4, 256) for family in (
@@ -57,11 +58,14 @@ CASES: tuple[Case, ...] = (
          _FULL | {"training.gradient_accumulation": 2}),
     Case("4-bit base", "llama", 4, 256, "QLoRA", _FOUR_BITS),
     Case("4-bit base", "qwen3", 1, 512, "QLoRA, checkpointing", _FOUR_BITS | _CHECKPOINTED),
+    Case("8-bit base", "llama", 4, 256, "8 bits", _EIGHT_BITS),
+    Case("8-bit base", "qwen3", 1, 512, "8 bits, checkpointing", _EIGHT_BITS | _CHECKPOINTED),
     Case("starter", STARTER_FAMILY, 1, 128),
     Case("starter", STARTER_FAMILY, 4, 256),
     Case("starter", STARTER_FAMILY, 4, 256, "checkpointing", _CHECKPOINTED),
     Case("starter", STARTER_FAMILY, 2, 256, "packing", {"data.packing": True}),
     Case("starter", STARTER_FAMILY, 1, 256, "QLoRA", _FOUR_BITS),
+    Case("starter", STARTER_FAMILY, 1, 256, "8 bits", _EIGHT_BITS),
     Case("starter", STARTER_FAMILY, 1, 128, "full", _FULL),
 )
 QUICK: tuple[Case, ...] = (

@@ -43,7 +43,7 @@ def clean(
         choices = _choices(drop, fix, mask)
         chosen = recipe_for(file, recipe, changes, split)
         with show.bar() as progress:
-            whole = open_whole(chosen.data, settings, tokenizer_of(chosen, settings),
+            whole = open_whole(chosen.taught_data, settings, tokenizer_of(chosen, settings),
                                progress=progress)
             made = write_cleaned(whole, find_all(whole), choices, out.absolute(),
                                  progress=progress)

@@ -42,7 +42,7 @@ def inspect(
         chosen = recipe_for(file, recipe, changes, split)
         tokenizer = tokenizer_of(chosen, settings)
         with show.bar() as progress:
-            whole = open_whole(chosen.data, settings, tokenizer, progress=progress)
+            whole = open_whole(chosen.taught_data, settings, tokenizer, progress=progress)
             found = report_of(whole, chosen.training, progress=progress).as_json()
         if record:
             found["record"] = _record(whole, record)
@@ -121,7 +121,10 @@ def _show_numbers(found: dict[str, Any]) -> None:
     else:
         console.print(
             f"Tokens: {numbers['tokens_total']:,} in all, {numbers['tokens_median']:,.0f} median, "
-            f"{numbers['tokens_max']:,} longest; {numbers['truncated']:,} examples are cut.")
+            f"{numbers['tokens_max']:,} longest; " + (
+                f"divided into {numbers['rows']:,} rows."
+                if numbers["rows"] > numbers["examples"] else
+                f"{numbers['truncated']:,} examples are cut."))
     console.print(f"Trained on: {split['train']:,}   Held out: {split['eval']:,} ({split['how']})")
 
 

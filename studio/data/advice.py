@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from studio.data.lab.whole import Whole
 
 FEW_EXAMPLES = 100
+LITTLE_TEXT_TOKENS = 100_000
 _LENGTH_STEP = 64
 _MUCH_CUT, _MUCH_ROOM = 0.01, 2
 """More than this share cut: too short. Longest example times this still below: too long."""
@@ -56,20 +57,32 @@ CHECKLIST: tuple[tuple[str, str], ...] = (
 
 def advice_for(report: Report, whole: Whole, training: Training) -> tuple[Advice, ...]:
     """What the numbers of the report speak for, the weightiest first."""
-    found = [_few_examples(report), _nothing_held_out(report, whole.data),
+    found = [_few_examples(report, whole.data), _nothing_held_out(report, whole.data),
              _length(report, whole.data), _packing(report, whole, training),
              _epochs(report, whole.data, training), _one_answer(whole)]
     return tuple(advice for advice in found if advice is not None)
 
 
-def _few_examples(report: Report) -> Advice | None:
+def _few_examples(report: Report, data: Data) -> Advice | None:
     count = report.statistics.examples
     if not count or count >= FEW_EXAMPLES:
         return None
+    if data.divides:
+        return _little_text(report)
     return Advice(
         "few_examples", f"Collect more examples: there {'is' if count == 1 else 'are'} {count:,}.",
         f"Below about {FEW_EXAMPLES} a model learns the examples by heart instead of what they "
         "have in common. With so few, examples in the prompt often do as well.")
+
+
+def _little_text(report: Report) -> Advice | None:
+    tokens = report.statistics.tokens_total
+    if tokens is None or tokens >= LITTLE_TEXT_TOKENS:
+        return None
+    return Advice(
+        "few_examples", f"Collect more text: there are {tokens:,} tokens.",
+        f"Reading on changes what a model knows from about {LITTLE_TEXT_TOKENS:,} tokens on, some "
+        "hundred pages; with less it learns these pages by heart.")
 
 
 def _nothing_held_out(report: Report, data: Data) -> Advice | None:
@@ -116,12 +129,13 @@ def _packing(report: Report, whole: Whole, training: Training) -> Advice | None:
     if whole.lengths is None or report.train_examples < 2:
         return None
     data = whole.data
-    lengths = numpy.minimum(whole.lengths.total[whole.teachable], data.max_length)
+    lengths = whole.taught_lengths(numpy.flatnonzero(whole.teachable))
     padding = padding_share(lengths, training.batch_size)
     rows = math.ceil(int(lengths.sum(dtype=numpy.int64)) / data.max_length)
     steps = math.ceil(training.epochs * rows / training.effective_batch_size)
     numbers = (f"In micro-batches of {training.batch_size} {padding:.0%} would be padding; packed, "
-               f"the {len(lengths):,} examples fill about {rows:,} rows, {steps:,} steps in all.")
+               f"the {len(lengths):,} {'pieces' if data.divides else 'examples'} fill about "
+               f"{rows:,} rows, {steps:,} steps in all.")
     if data.packing and (padding < _PADDING_LITTLE or steps < _FEWEST_STEPS):
         return Advice("packing_off", "Packing is not worthwhile here.",
                       f"{numbers} Few steps teach little.", {"data.packing": False})
@@ -142,8 +156,8 @@ def padding_share(lengths: numpy.ndarray, batch_size: int) -> float:
 
 def _epochs(report: Report, data: Data, training: Training) -> Advice | None:
     count = report.train_examples
-    if not count or training.max_steps:
-        return None
+    if not count or training.max_steps or data.divides:
+        return None  # more than one pass over plain text is a choice of its own
     fewest, most = next((low, high) for size, low, high in _EPOCHS if count <= size)
     steps = math.ceil(training.epochs * count / training.effective_batch_size)
     if fewest <= training.epochs <= most:

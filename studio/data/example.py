@@ -52,6 +52,16 @@ def example_of(encoded: Encoded, max_length: int) -> Example:
                    [end for _, end in encoded.offsets[:max_length]])
 
 
+def part_of(encoded: Encoded, start: int, end: int) -> Example:
+    """The tokens `start` to `end` of a divided text, all of them learned, as an example of its own;
+    `encoded` must have been made with offsets."""
+    ids = encoded.ids[start:end].tolist()
+    first = encoded.offsets[start][0]
+    ends = [max(0, at - first) for _, at in encoded.offsets[start:end]]
+    text = encoded.text[first:max(at for _, at in encoded.offsets[start:end])]
+    return Example(text, ids, labels_of(ids, [(0, len(ids))]), False, 0, ends)
+
+
 def labels_of(ids: list[int], loss: list[tuple[int, int]]) -> list[int]:
     """`ids` where a token is learned, -100 elsewhere."""
     labels = [NO_LOSS] * len(ids)

@@ -68,9 +68,7 @@ def prepare(
     Raises DataError where nothing can be taught, naming the first problems, and Stopped.
     """
     columns = columns_of(recipe.training.method)
-    data = recipe.data.model_copy(update={"loss_on": columns.loss_on}) if columns.loss_on \
-        else recipe.data
-    whole = open_whole(data, settings, tokenizer, progress=progress, stop=stop)
+    whole = open_whole(recipe.taught_data, settings, tokenizer, progress=progress, stop=stop)
     require_rows(whole.store, recipe.data.source)
     for detection in whole.detections:
         _require_teachable(detection, recipe.training.method)

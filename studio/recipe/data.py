@@ -5,7 +5,7 @@ Fields only.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import field_validator, model_validator
 
@@ -18,7 +18,12 @@ TemplateName = Literal["auto", "chatml", "alpaca", "llama2", "llama3", "mistral"
 
 
 class Data(Part):
-    """What the model is taught, and how it is turned into tokens."""
+    """What the model is taught, and how it is turned into tokens.
+
+    `divides`: texts are whole documents, and long ones become several rows, see `taught.py`.
+    """
+
+    divides: ClassVar[bool] = False
 
     source: str = setting(
         STARTER, "Data",
@@ -62,7 +67,9 @@ class Data(Part):
         "conversation. all: prompts are learned too.",
     )
     max_length: int = setting(
-        1024, "Maximum length", "Tokens per example; what is longer is cut at the end.",
+        1024, "Maximum length",
+        "Tokens per example; what is longer is cut at the end. pretrain divides long texts into "
+        "rows of this length instead, and loses nothing.",
         ge=8, le=1_048_576, step=64, top=8192,
     )
     packing: bool = setting(

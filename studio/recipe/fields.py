@@ -22,6 +22,7 @@ from studio.recipe.preference import Preference
 from studio.recipe.reinforcement import Reinforcement
 from studio.recipe.report import recipe_error
 from studio.recipe.speed import Speed
+from studio.recipe.taught import taught_data
 from studio.recipe.training import Training
 
 
@@ -46,6 +47,11 @@ class Recipe(Part):
     def usual_learning_rate(self) -> float:
         """What most guides begin with for the recipe's method and adapter."""
         return usual_learning_rate(self.training.method, self.adapter.method)
+
+    @property
+    def taught_data(self) -> Data:
+        """The data as the training method takes them: what every look at them begins with."""
+        return taught_data(self.data, self.training.method)
 
     @model_validator(mode="after")
     def _combinations(self) -> Recipe:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy
 
+from studio.data.dividing import divided_rows
 from studio.training.rows import pack
 
 if TYPE_CHECKING:
@@ -26,12 +27,16 @@ def packed_row(whole: Whole, train: numpy.ndarray, record: int) -> PackedRow:
     """
     if whole.lengths is None:
         return []
+    lengths = whole.taught_lengths(train)
+    if whole.data.divides:
+        train = numpy.repeat(train, divided_rows(whole.lengths.total[train],
+                                                 whole.data.max_length))
     places = numpy.flatnonzero(train == record)
     if not len(places):
         return []
     start = int(places[0]) // TOGETHER * TOGETHER
-    records = train[start:start + TOGETHER]
-    lengths = numpy.minimum(whole.lengths.total[records], whole.data.max_length)
+    together = slice(start, start + TOGETHER)
+    records, lengths = train[together], lengths[together]
     return next(row for row in _packed(records, lengths, whole.data.max_length)
                 if any(number == record for number, _ in row))
 

@@ -38,7 +38,7 @@ LANGUAGES_SHOWN = 5
 def lengths_figure(statistics: Statistics, max_length: int, name: str = "") -> go.Figure | None:
     """Examples over their length in tokens, before any cut, with the maximum length as a line.
 
-    What is behind the line loses its end. None where no lengths are known.
+    What is behind the line loses its end, or is divided. None where no lengths are known.
     """
     if not statistics.length_counts:
         return None
@@ -47,7 +47,7 @@ def lengths_figure(statistics: Statistics, max_length: int, name: str = "") -> g
     figure = go.Figure()
     for pieces, colour, what in (
         (_bars(statistics, 0, max_length), LOSS, "whole"),
-        (_bars(statistics, max_length, None), CUT, "cut at the end"),
+        (_bars(statistics, max_length, None), *_behind(statistics)),
     ):
         if pieces:
             figure.add_bar(
@@ -62,8 +62,20 @@ def lengths_figure(statistics: Statistics, max_length: int, name: str = "") -> g
     return figure
 
 
+def is_divided(statistics: Statistics) -> bool:
+    """Whether long texts become several rows instead of being cut."""
+    return (statistics.rows or 0) > statistics.examples
+
+
+def _behind(statistics: Statistics) -> tuple[str, str]:
+    """Colour of what is longer than the maximum, and what becomes of it."""
+    return (HELD_OUT, "divided into rows") if is_divided(statistics) else (CUT, "cut at the end")
+
+
 def share_behind(statistics: Statistics, max_length: int) -> str:
     """"3.2 % of the examples are cut" in words that fit above a line."""
+    if is_divided(statistics):
+        return f"{statistics.rows:,} rows"
     if not statistics.truncated:
         return "nothing is cut"
     share = 100 * statistics.truncated / max(statistics.examples, 1)

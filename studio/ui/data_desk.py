@@ -63,7 +63,7 @@ class DataDesk:
         """
         key, page, problem = set_key(recipe), None, None
         try:
-            page = self.lab.first_page(recipe.data)
+            page = self.lab.first_page(recipe.taught_data)
         except StudioError as error:
             problem = (error.message, error.hint)
         with self._lock:
@@ -130,7 +130,7 @@ class DataDesk:
         if key != self._current:
             return ("done" if one.whole else "elsewhere"), None, 0, None
         view = self.lab.view()
-        is_mine = view.whole is not None and view.whole.data == one.recipe.data
+        is_mine = view.whole is not None and view.whole.data == one.recipe.taught_data
         if view.state == "done" and is_mine and view.whole is not one.whole:
             one.report, one.whole = view.report, view.whole
             one.changes += 1
@@ -155,7 +155,7 @@ class DataDesk:
             if rendered and one.whole.template_error:
                 raise one.whole.template_error
             return record_of_whole(one.whole, number)
-        return self.lab.record(one.recipe.data, one.tokenizer if rendered else None, number)
+        return self.lab.record(one.recipe.taught_data, one.tokenizer if rendered else None, number)
 
     def packed_row(self, key: str, number: int) -> list[tuple[int, int]]:
         """(record number from 1, tokens) of the row that this record is packed into; empty where
@@ -199,6 +199,8 @@ class DataDesk:
         one = self._read_alike(recipe)
         if one is None or one.whole is None or one.whole.lengths is None:
             return None
+        if one.whole.data.divides:
+            return 0.0
         total = one.whole.lengths.total[~one.whole.faulty]
         return float((total > recipe.data.max_length).mean()) if len(total) else None
 

@@ -96,6 +96,7 @@ def rows_key(recipe: Recipe) -> str:
 
 
 def _hashed(recipe: Recipe, **unlike: Any) -> str:
-    data = recipe.data.model_copy(update=unlike).model_dump_json()
+    taught = recipe.taught_data.model_copy(update=unlike)
+    data = f"{taught.model_dump_json()} {taught.divides}"
     model = "" if "template" in unlike else f"{recipe.model.source} {recipe.model.revision}"
     return hashlib.sha256(f"{data} {model}".encode()).hexdigest()[:32]

@@ -108,7 +108,7 @@ def _nothing_learned(whole: Whole) -> Finding | None:
 
 def _truncated(whole: Whole) -> Finding | None:
     lengths = whole.lengths
-    if lengths is None:
+    if lengths is None or whole.data.divides:
         return None
     rows = _rows((lengths.total > whole.data.max_length) & whole.teachable)
     if not len(rows):

@@ -68,7 +68,7 @@ class Lab:
 
         Raises DataError where a source is not there.
         """
-        key = (_source_key(recipe.data, self._settings), recipe.data.model_dump_json(),
+        key = (_source_key(recipe.taught_data, self._settings), recipe.data.model_dump_json(),
                recipe.training.model_dump_json(), id(tokenizer))
         with self._lock:
             if key == self._key and self._view.state in ("running", "done"):
@@ -108,7 +108,7 @@ class Lab:
                 (whole.encoder is not None) == (tokenizer is not None):
             return record_of_whole(whole, number)
         encoder = None if tokenizer is None else encoder_for(tokenizer, data)
-        return record_of_page(self.first_page(data), number, encoder, data.max_length)
+        return record_of_page(self.first_page(data), number, encoder, data)
 
     def _run(
         self, recipe: Recipe, tokenizer: PreTrainedTokenizerBase | None, key: _Key,
@@ -118,7 +118,7 @@ class Lab:
             before.join()
         ending: dict[str, Any] = {"state": "failed"}
         try:
-            whole = open_whole(recipe.data, self._settings, tokenizer, stop=stop.is_set,
+            whole = open_whole(recipe.taught_data, self._settings, tokenizer, stop=stop.is_set,
                                progress=lambda step: self._change(key, step=step))
             report = report_of(whole, recipe.training,
                                progress=lambda step: self._change(key, step=step))

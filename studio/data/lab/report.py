@@ -25,7 +25,8 @@ class Advice:
 class Statistics:
     """Of the examples that can be taught, held-out ones included. Lengths are in tokens and before
     the cut at max_length; None where no tokenizer was given. `length_counts[i]` counts examples
-    from `length_edges[i]` up to, not including, `length_edges[i + 1]`."""
+    from `length_edges[i]` up to, not including, `length_edges[i + 1]`. `rows` is what the examples
+    become where long texts are divided instead of cut, else as many."""
 
     examples: int = 0
     turns_median: float | None = None
@@ -37,6 +38,7 @@ class Statistics:
     tokens_total: int | None = None
     loss_tokens: int | None = None
     truncated: int | None = None
+    rows: int | None = None
     without_answer: int = 0
     duplicates: int = 0
     length_edges: tuple[int, ...] = ()

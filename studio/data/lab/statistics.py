@@ -39,7 +39,8 @@ def _with_lengths(whole: Whole, base: Statistics, teachable: numpy.ndarray) -> S
         tokens_p95=int(numpy.percentile(lengths, 95)), tokens_max=int(lengths.max()),
         tokens_total=int(lengths.sum(dtype=numpy.int64)),
         loss_tokens=int(whole.lengths.loss_tokens[teachable].sum(dtype=numpy.int64)),
-        truncated=int((every > whole.data.max_length).sum()),
+        truncated=0 if whole.data.divides else int((every > whole.data.max_length).sum()),
+        rows=len(whole.taught_lengths(numpy.flatnonzero(teachable))),
         length_edges=edges, length_counts=counts,
     )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy
 
 from studio.data.detection import Detection
+from studio.data.dividing import divided_lengths
 from studio.data.encoder import Encoder
 from studio.data.lab.chunks import Chunks
 from studio.data.lab.examine import (
@@ -118,6 +119,15 @@ class Whole:
         if self.lengths is not None:
             known &= self.lengths.first_loss < self.data.max_length
         return known
+
+    def taught_lengths(self, rows: numpy.ndarray) -> numpy.ndarray:
+        """Tokens of each row of the training that these rows become: cut, or divided. Needs a
+        tokenizer."""
+        assert self.lengths is not None
+        total = self.lengths.total[rows]
+        if self.data.divides:
+            return divided_lengths(total, self.data.max_length)
+        return numpy.minimum(total, self.data.max_length)
 
     @cached_property
     def groups(self) -> numpy.ndarray:

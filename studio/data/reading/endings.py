@@ -11,7 +11,7 @@ from studio.data.reading.csv_files import csv_blocks
 from studio.data.reading.json_files import is_list, json_blocks
 from studio.data.reading.jsonl import jsonl_blocks
 from studio.data.reading.opened import COMPRESSED, DataFile, Opened, open_bytes
-from studio.data.reading.text_files import text_blocks
+from studio.data.reading.text_files import document_blocks, text_blocks
 from studio.errors import DataError
 
 LINES = (".jsonl", ".ndjson")
@@ -46,8 +46,8 @@ def require_readable(path: Path) -> None:
         f"{path.name} has no ending that says what it holds.", hint)
 
 
-def file_blocks(file: DataFile, split: str) -> Iterator[Block]:
-    """The records of one file. Raises DataError and OSError."""
+def file_blocks(file: DataFile, split: str, *, whole: bool = False) -> Iterator[Block]:
+    """The records of one file; with `whole` a text file is one. Raises DataError and OSError."""
     ending = ending_of(file.path)
     if file.path.stat().st_size == 0:
         return
@@ -57,15 +57,15 @@ def file_blocks(file: DataFile, split: str) -> Iterator[Block]:
         yield from arrow_blocks(file)
     else:
         with open_bytes(file) as opened:
-            yield from _text_blocks(opened, ending, split)
+            yield from _text_blocks(opened, ending, split, whole)
 
 
-def _text_blocks(opened: Opened, ending: str, split: str) -> Iterator[Block]:
+def _text_blocks(opened: Opened, ending: str, split: str, whole: bool) -> Iterator[Block]:
     if ending == ".json" or (ending in LINES and is_list(opened.peek())):
         yield from json_blocks(opened, split)
     elif ending in LINES:
         yield from jsonl_blocks(opened)
     elif ending in TEXTS:
-        yield from text_blocks(opened)
+        yield from document_blocks(opened) if whole else text_blocks(opened)
     else:
         yield from csv_blocks(opened, is_tabs=ending == ".tsv")

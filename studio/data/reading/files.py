@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -38,13 +38,17 @@ _Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Files:
-    """One file, or the data files of a folder. `sizes` are (bytes, time of change in ns)."""
+    """One file, or the data files of a folder. `sizes` are (bytes, time of change in ns).
+
+    `whole`: every text file is one record, instead of its paragraphs.
+    """
 
     paths: tuple[Path, ...]
     sizes: tuple[_Size, ...]
     split: str
     folder: Path | None = None
     notes: tuple[Problem, ...] = ()
+    whole: bool = False
 
     unit = "bytes"
 
@@ -56,7 +60,8 @@ class Files:
     def identity(self) -> list[object]:
         """Changes when the content may have changed."""
         return [[str(path.resolve()), *size]
-                for path, size in zip(self.paths, self.sizes, strict=True)] + [self.split]
+                for path, size in zip(self.paths, self.sizes, strict=True)] + [self.split] + (
+                    ["whole"] if self.whole else [])
 
     def blocks(self, stop: ShouldStop, first_page: bool) -> Iterator[Block]:
         """Every record of every file. Raises DataError, also where a file changes meanwhile."""
@@ -64,24 +69,26 @@ class Files:
         start = 0
         for path, size in zip(self.paths, self.sizes, strict=True):
             prefix = f"{path.name} " if self.folder else ""
-            for block in _unchanged(DataFile(path, prefix, start), size, self.split):
+            for block in _unchanged(DataFile(path, prefix, start), size, self.split,
+                                    self.whole):
                 if stop():
                     raise Stopped("Reading the data was stopped.")
                 yield block
             start += size[0]
 
 
-def local_files(path: Path, settings: Settings, split: str) -> Files:
-    """The file, or what is data in the folder. Raises DataError where that is nothing."""
+def local_files(path: Path, settings: Settings, split: str, *, whole: bool = False) -> Files:
+    """The file, or what is data in the folder; `whole` as in `Files`. Raises DataError where that
+    is nothing."""
     kind = kind_of(path)
     if kind == "missing":
         raise DataError(f"There is no data file {str(path)[:300]!r}.", _nearest_file(path))
     try:
         require_allowed(path, settings)
         if kind == "folder":
-            return _folder(path, settings, split)
+            return replace(_folder(path, settings, split), whole=whole)
         require_readable(path)
-        return Files((path,), (_size(path),), split)
+        return Files((path,), (_size(path),), split, whole=whole)
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -96,12 +103,12 @@ def kind_of(path: Path) -> Literal["file", "folder", "missing"]:
         return "missing"
 
 
-def _unchanged(file: DataFile, size: _Size, split: str) -> Iterator[Block]:
+def _unchanged(file: DataFile, size: _Size, split: str, whole: bool) -> Iterator[Block]:
     """The blocks of one file, which must be the same file before, meanwhile and after."""
     try:
         _require_unchanged(file.path, size)
         try:
-            yield from file_blocks(file, split)
+            yield from file_blocks(file, split, whole=whole)
         except DataError:
             _require_unchanged(file.path, size)  # the likelier reason for what could not be read
             raise

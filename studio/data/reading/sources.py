@@ -22,6 +22,7 @@ from studio.errors import DataError
 from studio.progress import ShouldStop, never
 from studio.recipe.base import STARTER
 from studio.recipe.data import Data
+from studio.recipe.taught import JUDGED, PREFERENCES, TEXTS
 from studio.settings import Settings
 
 
@@ -94,26 +95,34 @@ def starter_files() -> tuple[Path, Path]:
     return folder / "train.jsonl", folder / "heldout.jsonl"
 
 
+def starter_file(spec: str) -> Path | None:
+    """The file of a set that comes with the studio; None for any other source."""
+    names = {STARTER: "train.jsonl", PREFERENCES: "preferences.jsonl", JUDGED: "judged.jsonl",
+             TEXTS: "texts.jsonl"}
+    return starter_folder() / names[spec] if spec in names else None
+
+
 def _source(
     spec: str, data: Data, settings: Settings, *, weight: float = 1.0, held_out: bool = False,
     config: str | None = None, revision: str | None = None,
 ) -> Source:
-    name, content = _content(spec, data.split, config, revision, settings)
+    name, content = _content(spec, data, config, revision, settings)
     text = json.dumps(content.identity, ensure_ascii=True)
     return Source(name, spec, weight, held_out, hashlib.sha256(text.encode()).hexdigest()[:24],
                   content.total, content.unit, content)
 
 
 def _content(
-    spec: str, split: str, config: str | None, revision: str | None, settings: Settings
+    spec: str, data: Data, config: str | None, revision: str | None, settings: Settings
 ) -> tuple[str, Content]:
     if "://" in spec:
         raise DataError(f"{spec} is an address, not a file or a Hub id.",
                         "Download it and give the path, or give the id as owner/name.")
-    path = starter_files()[0] if spec == STARTER else _path(spec)
-    if spec == STARTER or _is_path(spec, path):
-        return path.name or spec, local_files(path, settings, split)
-    return spec, hub_part(spec, split, config, revision, settings)
+    own = starter_file(spec)
+    path = own or _path(spec)
+    if own or _is_path(spec, path):
+        return path.name or spec, local_files(path, settings, data.split, whole=data.divides)
+    return spec, hub_part(spec, data.split, config, revision, settings)
 
 
 def _is_path(spec: str, path: Path) -> bool:

@@ -1,4 +1,5 @@
-"""Plain text and Markdown: one record per paragraph (blank lines between), in a column `text`."""
+"""Plain text and Markdown, in a column `text`: one record per paragraph (blank lines between), or
+one for the whole document."""
 
 from __future__ import annotations
 
@@ -16,6 +17,9 @@ from studio.data.reading.json_rows import left_out, undecoded
 from studio.data.reading.opened import Opened
 from studio.data.records import Read, has_broken_text
 
+LONGEST_DOCUMENT = 2**20
+"""Characters of a document, some quarter of a million tokens: more than most novels have."""
+
 
 def text_blocks(opened: Opened) -> Iterator[Block]:
     """Every paragraph; one beyond LONGEST_RECORD_BYTES becomes a problem."""
@@ -29,6 +33,30 @@ def text_blocks(opened: Opened) -> Iterator[Block]:
             reads, start, size = [], opened.position, BLOCK_BYTES
     if reads:
         yield Rows(reads, opened.position)
+
+
+def document_blocks(opened: Opened) -> Iterator[Block]:
+    """The file as one record. One beyond LONGEST_DOCUMENT becomes several, parted between two
+    paragraphs where that is possible, so that no text is longer than memory likes."""
+    text = opened.lines(newline=None)
+    lines: list[str] = []
+    first, number, size = 1, 1, 0
+    while line := text.readline(LONGEST_DOCUMENT):
+        is_border = line.isspace() or size > 2 * LONGEST_DOCUMENT
+        if size >= LONGEST_DOCUMENT and is_border:
+            yield from _document(lines, f"{opened.file.prefix}line {first}", opened)
+            lines, first, size = [], number, 0
+        lines.append(line)
+        size += len(line)
+        number += line.endswith("\n")
+    yield from _document(lines, f"{opened.file.prefix}line {first}", opened)
+
+
+def _document(lines: list[str], place: str, opened: Opened) -> Iterator[Block]:
+    row = {"text": "".join(lines).strip("\n")}
+    if row["text"].strip():
+        read = undecoded(place) if has_broken_text(row) else Read(place, row)
+        yield Rows([read], opened.position)
 
 
 def _paragraphs(opened: Opened) -> Iterator[Read]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from studio.data.records import Problem
 from studio.ui import markup
-from studio.ui.charts_data import percent
+from studio.ui.charts_data import is_divided, percent
 
 if TYPE_CHECKING:
     from studio.data.lab.first_page import Page
@@ -113,6 +113,7 @@ def length_tiles(statistics: Statistics) -> str:
         ("p95", "95 % are below", f"{statistics.tokens_p95 or 0:,}"),
         ("longest", "longest", f"{statistics.tokens_max or 0:,}"),
         ("learned", "of it learned", percent(learned)),
+        ("rows", "rows to train on", f"{statistics.rows:,}") if is_divided(statistics) else
         ("truncated", "lose their end", f"{statistics.truncated or 0:,}"),
     ]
     return markup.tiles(pairs)
