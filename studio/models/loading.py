@@ -85,6 +85,9 @@ def load_base(
     if "device_map" not in options:
         base = base.to(device.torch_name)
     mend_int8(base)
+    if judges:
+        # It is trained in 32 bits beside a 16-bit base; a copy of it takes this along.
+        base.score.register_forward_pre_hook(_in_its_own_format)
     base.eval()
     return base
 
@@ -141,6 +144,10 @@ def _supports_flash(model: recipe.Model, folder: ModelFolder) -> bool:
                                         trust_remote_code=model.trust_remote_code)
     known = AutoModelForCausalLM._model_mapping
     return type(config) in known and bool(getattr(known[type(config)], "_supports_flash_attn", 0))
+
+
+def _in_its_own_format(module: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (arguments[0].to(module.weight.dtype), *arguments[1:])
 
 
 def _require_writing(folder: ModelFolder) -> None:
