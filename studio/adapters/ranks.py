@@ -107,8 +107,8 @@ def _by_pattern(adapter: Adapter, linears: list[LinearShape]) -> list[Target]:
     for linear in linears:
         by_rank: dict[int, list[str]] = {}
         for path in linear.modules:
-            name = next((name for _, name, pattern in ranks if pattern.match(path)), None)
-            rank = adapter.rank if name is None else adapter.rank_pattern[name]
+            rank = next((adapter.rank_pattern[name] for _, name, pattern in ranks
+                         if pattern.match(path)), adapter.rank)
             by_rank.setdefault(rank, []).append(path)
         found += [Target(replace(linear, modules=tuple(those), count=len(those)), rank)
                   for rank, those in by_rank.items()]

@@ -66,8 +66,8 @@ def _stored(
     base_dtype: str,
 ) -> Iterator[StoredTensor]:
     if not kind_of(adapter.method).sits_inside:
-        size = (adapter.virtual_tokens, virtual_width(adapter, shape))
-        yield StoredTensor("prompt_embeddings", size, "float32")
+        learned = (adapter.virtual_tokens, virtual_width(adapter, shape))
+        yield StoredTensor("prompt_embeddings", learned, "float32")
         return
     if adapter.method == "vera":
         yield from _shared_matrices(adapter, targets)

@@ -5,8 +5,10 @@ Pure; every choice comes with a sentence for the person.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
+from studio.adapters.kinds import kind_of
 from studio.device import Device
 from studio.files import readable_bytes
 from studio.hardware.workload import MOST_JOINED_TOKENS, Examples
@@ -26,6 +28,8 @@ def choose_checkpointing(
     from studio.hardware.memory import checkpointing_needed
 
     wanted = recipe.training.gradient_checkpointing
+    if not kind_of(recipe.adapter.method).recomputes:
+        return False, "No gradient checkpointing: the learned prefix does not go with it."
     if wanted != "auto":
         return bool(wanted), f"Gradient checkpointing {'on' if wanted else 'off'}, as asked."
     if checkpointing_needed(recipe, shape, device, free_bytes, examples=examples):
@@ -35,8 +39,12 @@ def choose_checkpointing(
                    "enough without it.")
 
 
-def compare_with_free(recipe: Recipe, shape: ModelShape, device: Device) -> Comparison:
+def compare_with_free(
+    recipe: Recipe, shape: ModelShape, device: Device, *, kept_bytes: int = 0
+) -> Comparison:
     """The estimate at the recipe's maximum length beside what is free now: advice, no condition.
+
+    `kept_bytes` are taken by a base model that the run goes on using.
 
     Raises SetupError where a GPU no longer answers.
     """
@@ -44,6 +52,7 @@ def compare_with_free(recipe: Recipe, shape: ModelShape, device: Device) -> Comp
     from studio.hardware.memory import estimate
 
     free = free_now(device)
+    free = dataclasses.replace(free, free_bytes=free.free_bytes + kept_bytes)
     return compare(estimate(recipe, shape, device, free_bytes=free.free_bytes), free)
 
 
@@ -56,6 +65,8 @@ def choose_joined_rows(
     """
     if recipe.training.method not in ("sft", "pretrain"):
         return False, "The answers of a micro-batch are padded to the longest of them."
+    if not kind_of(recipe.adapter.method).joins_rows:
+        return False, "Examples are padded: the learned tokens stand before each of them."
     if recipe.data.packing:
         return True, "Short examples are packed into full rows; they do not see each other."
     if recipe.training.batch_size == 1:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.adapters.kinds import kind_of
 from studio.errors import RunError
 from studio.runs import Run, checkpoint_step
 from studio.training.checkpoints import newest_good_checkpoint
@@ -87,7 +88,7 @@ def next_change(recipe: Recipe, *, is_checkpointing: bool, longest_tokens: int) 
             {"training.batch_size": batch, "training.gradient_accumulation": accumulation},
             f"a micro-batch of {batch} instead of {wanted.batch_size} and {accumulation} of them "
             f"per step, so the effective batch stays {wanted.effective_batch_size}")
-    if not is_checkpointing:
+    if not is_checkpointing and kind_of(recipe.adapter.method).recomputes:
         return Change({"training.gradient_checkpointing": True},
                       "gradient checkpointing, which computes some things twice to save memory")
     tokens = max(LEAST_TOKENS, min(recipe.data.max_length, longest_tokens) // 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.adapters.start import as_plain_lora
 from studio.files import folder_written_whole
 
 if TYPE_CHECKING:
@@ -27,9 +28,14 @@ def base_reference(folder: ModelFolder) -> str:
 
 
 def save_result(
-    model: Any, tokenizer: PreTrainedTokenizerBase, base: ModelFolder, target: Path
+    model: Any, tokenizer: PreTrainedTokenizerBase, base: ModelFolder, target: Path, *,
+    start: Path | None = None,
 ) -> None:
-    """Write `target` beside its name and rename it; what stood there is replaced."""
+    """Write `target` beside its name and rename it; what stood there is replaced.
+
+    `start` is the file of a start that was taken out of the base; the result is for the base as
+    it was before that.
+    """
     with folder_written_whole(target) as folder:
         config = getattr(model, "peft_config", {}).get("default")
         if config is None:
@@ -40,4 +46,6 @@ def save_result(
             # Embeddings are not trained unless modules_to_save names them, which PEFT keeps
             # anyway; "auto" would ask the Hub about the base.
             model.save_pretrained(folder, save_embedding_layers=False)
+            if start is not None and start.is_file():
+                as_plain_lora(folder, start)
         tokenizer.save_pretrained(folder)

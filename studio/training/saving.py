@@ -7,9 +7,10 @@ is not complete yet) is kept beside. Where checkpoints lie and which is whole: `
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from studio.files import write_json_safely
 from studio.recipe import Recipe
@@ -17,6 +18,9 @@ from studio.training.checkpoints import checkpoint_written_whole
 from studio.training.failure import FullDiskTold
 from studio.training.random_states import RandomStates
 from studio.training.reporter import TrainReporter
+
+if TYPE_CHECKING:
+    from studio.training.adalora import RankAllocation
 
 SUMS = "sums.json"
 """In a checkpoint: what has gathered since the last log."""
@@ -39,6 +43,8 @@ class SavingMixin:
     recipe: Recipe
     state: Any
     control: Any
+    allocation: RankAllocation | None = None
+    """Of AdaLoRA, which keeps more than its weights."""
     _folder: Path | None = None
     _after_step: _AfterStep | None = None
     """Taken when a step was logged, measured and saved; None while that is being done."""
@@ -67,13 +73,25 @@ class SavingMixin:
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         step = self.state.global_step
         run = self.reporter.run
+        allocation = self.allocation
         with (FullDiskTold(run.path, f"The checkpoint of step {step}"),
               checkpoint_written_whole(run, step, self.recipe) as self._folder):
             try:
-                super()._save_checkpoint(model, trial)  # type: ignore[misc]
+                with allocation.whole() if allocation is not None else nullcontext():
+                    super()._save_checkpoint(model, trial)  # type: ignore[misc]
+                if allocation is not None:
+                    allocation.save(self._folder / f"checkpoint-{step}")
                 write_json_safely(self._folder / f"checkpoint-{step}" / SUMS, self._sums())
             finally:
                 self._folder = None
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.allocation is None:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
+            return
+        with self.allocation.whole():
+            super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
+        self.allocation.load(Path(resume_from_checkpoint))
 
     def _sums(self) -> dict[str, Any]:
         return {"loss_sum": float(self._tr_loss), "last_logged_step": self._globalstep_last_logged,

@@ -11,6 +11,7 @@ from typing import Any
 from studio.measures import measures_in
 from studio.training.guard import StepGuard, drop_gradients
 from studio.training.held_out import HeldOut, held_out_loss
+from studio.training.loraplus import loraplus_optimizer
 from studio.training.reporter import TrainReporter
 from studio.training.saving import SavingMixin
 
@@ -21,6 +22,7 @@ class StudioTrainer(SavingMixin):
     reporter: TrainReporter
     guard: StepGuard
     model: Any
+    optimizer: Any
     control: Any
     least_rows = 1
     """Rows of a micro-batch with which the method still makes sense."""
@@ -33,6 +35,13 @@ class StudioTrainer(SavingMixin):
     def held_out(self, stop: Callable[[], bool]) -> HeldOut | None:
         """What is measured on the held-out part; None where nothing could be, or it was stopped."""
         return held_out_loss(self, stop)
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """The recipe's optimizer, with rates of its own for each matrix where it asks for them."""
+        adapter = self.recipe.adapter
+        if self.optimizer is None and adapter.method == "lora" and adapter.lora_plus_ratio > 0:
+            self.optimizer = loraplus_optimizer(self, adapter.lora_plus_ratio)
+        return super().create_optimizer(model)  # type: ignore[misc]
 
     def _send_telemetry(self) -> None:
         """Nothing leaves this PC."""

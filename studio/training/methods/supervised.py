@@ -77,9 +77,13 @@ def labelled_positions(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
 @contextmanager
 def only_positions(backbone: Any, kept: torch.Tensor) -> Iterator[None]:
     """Inside the block `backbone` hands on only the hidden states where `kept`, in one row."""
+    from torch.nn.functional import pad
 
     def keep(module: Any, arguments: Any, output: Any) -> Any:
-        output.last_hidden_state = output.last_hidden_state[kept][None]
+        hidden = output.last_hidden_state
+        # Prompt tuning puts learned tokens before the text, which carry no loss.
+        mask = pad(kept, (hidden.shape[1] - kept.shape[1], 0))
+        output.last_hidden_state = hidden[mask][None]
         return output
 
     hook = backbone.register_forward_hook(keep)
