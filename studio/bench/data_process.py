@@ -78,7 +78,7 @@ def _page(file: str, model: Path, settings: Settings) -> Callable[[], int]:
 
     def work() -> int:
         page = first_page(data, settings)
-        record_of_page(page, 1, encoder_for(tokenizer, data), data.max_length)
+        record_of_page(page, 1, encoder_for(tokenizer, data), data)
         return len(page.rows)
 
     return work

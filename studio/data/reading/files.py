@@ -59,9 +59,9 @@ class Files:
     @property
     def identity(self) -> list[object]:
         """Changes when the content may have changed."""
-        return [[str(path.resolve()), *size]
-                for path, size in zip(self.paths, self.sizes, strict=True)] + [self.split] + (
-                    ["whole"] if self.whole else [])
+        files = [[str(path.resolve()), *size]
+                 for path, size in zip(self.paths, self.sizes, strict=True)]
+        return [*files, self.split, *(["whole"] if self.whole else [])]
 
     def blocks(self, stop: ShouldStop, first_page: bool) -> Iterator[Block]:
         """Every record of every file. Raises DataError, also where a file changes meanwhile."""
