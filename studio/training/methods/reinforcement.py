@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ def make(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter) -> Any
     # TRL would load the second copy by itself, in its own way.
     arguments = _arguments(recipe, run, setup, rewarding.weights,
                            beta=0.0 if recipe.adapter.trains_base else beta)
-    with reference_adapter(recipe, setup.model) if beta else nullcontext():
+    with reference_adapter(recipe, setup.model):
         trainer = _class_of(recipe.training.method)(
             model=setup.model, args=arguments, train_dataset=_fitting(recipe, run, setup),
             eval_dataset=setup.held_out, processing_class=setup.tokenizer,
@@ -111,7 +110,7 @@ def _stand_in(name: str) -> Callable[..., Any]:
     """What TRL names a reward by; the rewards come from `Rewarding`."""
 
     def reward(**_: Any) -> Any:
-        raise NotImplementedError
+        raise AssertionError("rewards are asked of Rewarding alone")
 
     reward.__name__ = name
     return reward
