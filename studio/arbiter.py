@@ -15,11 +15,15 @@ from studio.errors import BusyError
 
 @dataclass
 class Holder:
-    """Who holds the device. `release_when_idle` gives it up without losing anything, or is None."""
+    """Who holds the device. `release_when_idle` gives it up without losing anything, or is None.
+
+    `uses_what_is_kept`: what is kept in memory for later is meant for this holder.
+    """
 
     what: str
     how_to_free: str
     release_when_idle: Callable[[], bool] | None = None
+    uses_what_is_kept: bool = False
 
 
 class Arbiter:
@@ -28,6 +32,14 @@ class Arbiter:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._holder: Holder | None = None
+        self._keepers: list[Callable[[], None]] = []
+
+    def give_up_for_others(self, give_up: Callable[[], None]) -> None:
+        """Call `give_up` whenever the device is taken by a holder that does not use what is kept.
+
+        It must free the memory at once and never ask for the device.
+        """
+        self._keepers.append(give_up)
 
     @property
     def holder(self) -> Holder | None:
@@ -44,6 +56,9 @@ class Arbiter:
                 if leave is None or not leave():
                     raise BusyError(f"{present.what} is using this PC right now.",
                                     present.how_to_free)
+            if present is not holder and not holder.uses_what_is_kept:
+                for give_up in self._keepers:
+                    give_up()
             self._holder = holder
 
     def release(self, holder: Holder) -> None:

@@ -164,13 +164,7 @@ class _Visit:
     _runs: set[str] = field(default_factory=set)
 
     def measure(self, recipe: Path, *, pairs: int) -> PageBench:
-        self._open()
-        with self.page.expect_file_chooser() as chooser:
-            self.page.locator("#recipe-open").click()
-        chooser.value.set_files(str(recipe))
-        self.page.wait_for_function(
-            "steps => document.querySelector('#field-training-max-steps input[type=number]')"
-            "?.value === String(steps)", arg=_STEPS)
+        self._open(recipe)
         self._wait_until_idle()
         run, first = self._press_start()
         _wait_until(lambda: run.story().step >= 2, _PATIENCE_SECONDS)
@@ -179,9 +173,9 @@ class _Visit:
         sliders = [self.page.evaluate(_MOVE_SLIDER, rank) for _ in range(_ROUNDS)
                    for rank in _RANKS]
         with_page, without = self._in_turn(run, pairs)
-        self._open()
         leave_request(run, "stop")
         _wait_until(lambda: run.story().state in FINAL_STATES, _PATIENCE_SECONDS)
+        self._open(recipe)
         self._wait_until_idle()
         run, again = self._press_start()
         return PageBench(
@@ -190,10 +184,19 @@ class _Visit:
             statistics.median(with_page) / statistics.median(without) - 1,
             tuple(with_page), tuple(without), first, again)
 
-    def _open(self) -> None:
+    def _open(self, recipe: Path | None = None) -> None:
+        """The Train tab, with a recipe opened where one is given."""
         self.page.goto(self.url)
         self.page.get_by_role("tab", name="Train").click()
         self.page.locator("#train-start").wait_for()
+        if recipe is None:
+            return
+        with self.page.expect_file_chooser() as chooser:
+            self.page.locator("#recipe-open").click()
+        chooser.value.set_files(str(recipe))
+        self.page.wait_for_function(
+            "steps => document.querySelector('#field-training-max-steps input[type=number]')"
+            "?.value === String(steps)", arg=_STEPS)
 
     def _press_start(self) -> tuple[Run, float]:
         """Press it, and wait for the first step: the run, and how long until that step began."""
@@ -204,7 +207,10 @@ class _Visit:
         run = self._new_run()
         assert run is not None
         self._runs.add(run.name)
-        _wait_until(lambda: run.story().step >= 1, _PATIENCE_SECONDS)
+        _wait_until(lambda: run.story().step >= 1 or run.story().state in FINAL_STATES,
+                    _PATIENCE_SECONDS)
+        if run.story().error is not None:
+            raise SetupError(*run.story().error)
         return run, told(run)["began"] - pressed
 
     def _new_run(self) -> Run | None:

@@ -28,6 +28,7 @@ from studio.recipe import Recipe
 from studio.runs import Run
 from studio.settings import load_settings, prepare_environment
 from studio.training.failure import RecordedFailures
+from studio.training.libraries import load_libraries
 from studio.training.out_of_memory import is_out_of_memory
 from studio.training.phases import Phases, Watch, distinct_bytes, frozen_tensors
 from studio.training.reporter import StateReporter, TrainReporter
@@ -51,7 +52,7 @@ def main(request_file: Path) -> None:
     request = json.loads(request_file.read_text(encoding="utf-8"))
     settings = load_settings(request["home"], offline=request["offline"])
     prepare_environment(settings)
-    _import_libraries()
+    load_libraries()  # so that it is not booked on the first phase that needs them
     gpus_before = read_gpus()
     device = calibrated(pick_device(), settings)
     run = Run(Path(request["run"]))
@@ -74,15 +75,6 @@ def main(request_file: Path) -> None:
     outcome |= {"facts": stages.facts, "outside_bytes": meter.outside_bytes(),
                 "phases": [dataclasses.asdict(phase) for phase in phases.done]}
     write_json_safely(Path(request["outcome"]), outcome)
-
-
-def _import_libraries() -> None:
-    """What training imports, so that it is not booked on the first phase that needs it."""
-    import datasets  # noqa: F401
-    import peft  # noqa: F401
-    import torch  # noqa: F401
-    import transformers  # noqa: F401
-    import trl  # noqa: F401
 
 
 @dataclass

@@ -20,6 +20,7 @@ from studio.runs import Run, create_run, list_runs, open_run
 from studio.settings import Settings
 from studio.training.checkpoints import require_resumable
 from studio.training.control import Ask, Control, forget_request
+from studio.training.shelf import Shelf
 
 _FREE = "Stop it on the Train tab, or wait until it is done."
 
@@ -51,6 +52,8 @@ class JobRunner:
         self._settings = settings
         self._arbiter = arbiter
         self._home = OwnerLock(settings.home / "training.json")
+        self._shelf = Shelf()
+        arbiter.give_up_for_others(self._shelf.clear)
         self._lock = threading.Lock()
         self._job: _Job | None = None
         self._last: _Job | None = None
@@ -131,7 +134,7 @@ class JobRunner:
             if self._job is not None:
                 raise BusyError(f"The run {self._job.run.name} is training right now.",
                                 "Add this one to the queue, or stop the other one first.")
-            holder = Holder("A training run", _FREE)
+            holder = Holder("A training run", _FREE, uses_what_is_kept=True)
             self._arbiter.acquire(holder)
             try:
                 self._take_home()
@@ -187,8 +190,10 @@ class JobRunner:
         if job.isolated:
             from studio.training.isolated import train_isolated
 
+            self._shelf.clear()
             train_isolated(job.run, job.control, settings=self._settings, resume=job.resume)
             return
         from studio.training.loop import train
 
-        train(job.recipe, job.run, job.control, settings=self._settings, resume=job.resume)
+        train(job.recipe, job.run, job.control, settings=self._settings, resume=job.resume,
+              shelf=self._shelf)

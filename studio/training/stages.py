@@ -32,12 +32,14 @@ from studio.training.control import what_is_asked
 from studio.training.ending import Ending, ending_after, keeps_result
 from studio.training.environment import record_environment
 from studio.training.health.beginning import require_trainable
+from studio.training.libraries import load_libraries
 from studio.training.observer import Live, Observers, observers_for
 from studio.training.out_of_memory import memory_lasts
 from studio.training.recovery import RanOut, StartWeights, adapted, ran_out
 from studio.training.reporter import StateReporter, TrainReporter
 from studio.training.scorers import require_scorer
 from studio.training.setup import Base, Found, Setup, forward_kept, make_setup
+from studio.training.shelf import BaseOfRun, Shelf, key_of
 from studio.training.space import foresee_space
 from studio.training.start_values import START_FILE, set_start
 from studio.training.trackers import require_trackers
@@ -64,6 +66,7 @@ class Stages:
         """All of them; the run is in the state "preparing" already."""
         require_trackers(self.recipe, self.settings)
         require_scorer(self.recipe.monitor)
+        load_libraries()
         checkpoint = self._start_point(resume)
         device = calibrated(pick_device(), self.settings)
         found = self.find(device)
@@ -112,6 +115,9 @@ class Stages:
                             trust_remote_code=wanted.trust_remote_code)
         require_possible(self.recipe, shape)
         self._kept = BaseOfRun(self.shelf, key_of(self.recipe, folder, precision, device), device)
+        if self._kept.kept_bytes:
+            self.run.append("note", level="info", text="The base model is still in memory from "
+                            "the run before and need not be loaded.")
         comparison = compare_with_free(self.recipe, shape, device,
                                        kept_bytes=self._kept.kept_bytes)
         self.run.append("note", level="info" if comparison.level == "good" else "warning",
@@ -128,10 +134,12 @@ class Stages:
 
         torch.manual_seed(self.recipe.training.seed)
         self.states.enter("loading")
-        free_bytes = free_device_bytes(device)
+        kept = self._kept or BaseOfRun(None, None, device)
+        free_bytes = free_device_bytes(device) + kept.kept_bytes
         as_chosen = self.recipe.model.model_copy(update={"dtype": found.precision.base_dtype})
-        model = load_base(as_chosen, found.folder, device, stop=self.stop,
-                          judges=self.recipe.training.method == "reward")
+        model = kept.model(lambda: load_base(
+            as_chosen, found.folder, device, stop=self.stop,
+            judges=self.recipe.training.method == "reward"))
         self._stop_here()
         return Base(self.with_adapter(model, found), found.tokenizer, found.folder,
                     found.shape, found.precision, free_bytes)
@@ -158,6 +166,11 @@ class Stages:
                   progress=self.states.progress, stop=self.stop)
         self._stop_here()
         return adapted_model
+
+    def _forget_kept(self) -> None:
+        """Memory is short, so the base is not kept for the next run."""
+        if self._kept is not None:
+            self._kept.forget()
 
     @property
     def _start_file(self) -> Path | None:
@@ -192,6 +205,7 @@ class Stages:
                 outcome = self._stretch(base, data, device, checkpoint)
                 if isinstance(outcome, Ending):
                     return outcome
+                self._forget_kept()
                 release_memory(device)
                 before, checkpoint = self.recipe, outcome.checkpoint
                 self.recipe = adapted(before, self.run, outcome, base, device, longest(data.train))

@@ -62,8 +62,6 @@ class Studio:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.arbiter = Arbiter()
-        self._warming = threading.Lock()
-        self._is_warm = False
         self._checking = threading.Lock()
         self._findings: list[Finding] = []
 
@@ -184,19 +182,10 @@ class Studio:
             return self._findings
 
     def warm_up(self) -> None:
-        """Import the engine's slow libraries; returns at once when that is done.
+        """Import the engine's slow libraries; returns at once when that is done."""
+        from studio.training.libraries import load_libraries
 
-        Under a lock, since several threads importing the same large library at the same time can
-        see halves of it.
-        """
-        with self._warming:
-            if not self._is_warm:
-                import peft  # noqa: F401
-                import torch  # noqa: F401
-                import transformers  # noqa: F401
-                import trl  # noqa: F401
-
-                self._is_warm = True
+        load_libraries()
 
     def warm_up_soon(self, delay_seconds: float = 1.0) -> None:
         """The same on a thread of its own, after the first page had its turn."""
