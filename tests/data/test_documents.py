@@ -101,7 +101,8 @@ def test_nothing_is_called_cut_and_the_rows_are_counted(shelf, settings, tokeniz
     assert report.statistics.truncated == 0
     assert report.statistics.examples == 3
     assert report.statistics.rows == len(prepare(chosen, tokenizer, settings).train)
-    assert {one.about for one in report.advice} <= {"few_examples", "nothing_held_out", "packing_on"}
+    advice = {one.about for one in report.advice}
+    assert advice <= {"few_examples", "nothing_held_out", "packing_on"}
     assert "tokens" in next(one.what for one in report.advice if one.about == "few_examples")
     cut = parse_recipe({"data": chosen.data.model_dump()})
     assert report_of(open_whole(cut.taught_data, settings, tokenizer)).statistics.rows == 66
