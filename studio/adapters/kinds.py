@@ -179,6 +179,14 @@ def changes_base(adapter: Adapter) -> bool:
     return adapter.method == "none" or (has_biases and adapter.bias != "none")
 
 
+def trains_base_along(adapter: Adapter) -> bool:
+    """Whether modules or biases of the base are trained beside the adapter, in 32 bits."""
+    if adapter.method in ("prompt_tuning", "prefix_tuning", "none"):
+        return False
+    has_biases = adapter.method != "ia3" and adapter.bias != "none"
+    return has_biases or bool(adapter.modules_to_save)
+
+
 def describe(adapter: Adapter) -> str:
     """The adapter in a few words: "LoRA rank 16", "DoRA and LoRA+ rank 8", "OFT in blocks of 32".
     """

@@ -1,7 +1,7 @@
 """The size of adapter_model.safetensors before it exists: every key, every shape, the header.
 
-Follows what PEFT 0.21's `save_pretrained` writes: low-rank matrices in float32 (PEFT raises them
-from half precision), biases and modules trained in full in the base's own format.
+Follows what PEFT 0.21's `save_pretrained` writes of a run, in which everything that is trained is
+float32, also the biases and modules of a base in 16 bits.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _stored(
     for path in saved:
         for name, size in shape.tensors.items():
             if name.startswith(f"{path}."):
-                yield StoredTensor(_KEY_PREFIX + name, size, base_dtype)
+                yield StoredTensor(_KEY_PREFIX + name, size, "float32")
     yield from _biases(adapter, shape, adapted, saved, base_dtype)
 
 
@@ -154,11 +154,12 @@ def _biases(
         holder = name.rpartition(".")[0]
         size = shape.tensors[name]
         if holder in adapted:
-            yield StoredTensor(f"{_KEY_PREFIX}{holder}.base_layer.bias", size, base_dtype)
+            yield StoredTensor(f"{_KEY_PREFIX}{holder}.base_layer.bias", size, "float32")
         elif adapter.bias == "all":
-            yield StoredTensor(_KEY_PREFIX + name, size, base_dtype)
+            yield StoredTensor(_KEY_PREFIX + name, size, "float32")
             for path in saved:
                 if name.startswith(f"{path}."):
                     rest = name.removeprefix(f"{path}.")
-                    for part in ("modules_to_save", "original_module"):
-                        yield StoredTensor(f"{_KEY_PREFIX}{path}.{part}.{rest}", size, base_dtype)
+                    for part, dtype in (("modules_to_save", "float32"),
+                                        ("original_module", base_dtype)):
+                        yield StoredTensor(f"{_KEY_PREFIX}{path}.{part}.{rest}", size, dtype)

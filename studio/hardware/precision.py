@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from studio.adapters.kinds import trains_base_along
 from studio.device import Device
 from studio.errors import RecipeError
 from studio.recipe import Recipe
@@ -41,6 +42,9 @@ def choose_precision(recipe: Recipe, device: Device) -> Precision:
     if dtype == "float16":
         return Precision("float16", "float16", "Base and arithmetic in 16-bit (float16), with "
                          "scaled gradients; the adapter in 32-bit.")
+    if dtype != "float32" and trains_base_along(recipe.adapter):
+        return Precision(dtype, dtype, f"Base and arithmetic in {_NUMBERS[dtype]}, {asked}; what "
+                         "is trained in 32-bit, the modules and biases of the base too.")
     return Precision(dtype, None, f"Base in {_NUMBERS[dtype]}, {asked}; the adapter in 32-bit.")
 
 

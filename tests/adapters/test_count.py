@@ -230,7 +230,10 @@ def test_the_size_on_disk_is_that_of_a_really_saved_adapter(
     shape = shape_of_config(config)
     recipe = Recipe.model_validate({"model": {"dtype": dtype}, "adapter": adapter})
     base = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
-    get_peft_model(base, peft_config(recipe.adapter, shape)).save_pretrained(
-        tmp_path, save_embedding_layers=False)  # as a run does
+    model = get_peft_model(base, peft_config(recipe.adapter, shape))
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()  # as a run does
+    model.save_pretrained(tmp_path, save_embedding_layers=False)
     saved = (tmp_path / "adapter_model.safetensors").stat().st_size
     assert count_trainable(recipe, shape).adapter_bytes == saved
