@@ -45,7 +45,9 @@ def save_result(
             config.revision = base.revision
             # Embeddings are not trained unless modules_to_save names them, which PEFT keeps
             # anyway; "auto" would ask the Hub about the base.
-            model.save_pretrained(folder, save_embedding_layers=False)
+            # A frozen copy of the start, which some methods compare with, is no part of it.
+            model.save_pretrained(folder, save_embedding_layers=False,
+                                  selected_adapters=["default"])
             if start is not None and start.is_file():
                 as_plain_lora(folder, start)
         tokenizer.save_pretrained(folder)

@@ -7,6 +7,7 @@ its start values change the base (pissa, olora, loftq) it is a frozen copy of th
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,8 @@ def second_copy(recipe: Recipe, setup: Setup) -> Any:
 
 @contextmanager
 def reference_adapter(recipe: Recipe, model: Any) -> Iterator[None]:
-    """In the block TRL makes its trainer, and copies the adapter only where that is needed, once.
+    """In the block TRL makes its trainer, and finds the copy of the adapter only where one is
+    needed.
 
     A later trainer of the same model, as after running out of memory, finds trained weights in the
     adapter; the copy of the first one is kept.
@@ -55,11 +57,7 @@ def reference_adapter(recipe: Recipe, model: Any) -> Iterator[None]:
         return
     if recipe.adapter.method == "lora" and recipe.adapter.init in _CHANGING_BASE \
             and REFERENCE not in model.peft_config:
-        yield
-        for name, weight in model.named_parameters():
-            if f".{REFERENCE}." in name:
-                weight.requires_grad_(False)
-        return
+        _copy_adapter(model)
     own = model.get_parameter
     # TRL adds an adapter and copies the weights into it: here, into themselves.
     model.add_adapter = lambda *_: None
@@ -68,3 +66,15 @@ def reference_adapter(recipe: Recipe, model: Any) -> Iterator[None]:
         yield
     finally:
         del model.add_adapter, model.get_parameter
+
+
+def _copy_adapter(model: Any) -> None:
+    config = copy.deepcopy(model.peft_config["default"])
+    # Its own start would be taken out of the base a second time.
+    config.init_lora_weights = False
+    model.add_adapter(REFERENCE, config)
+    for name, weight in model.named_parameters():
+        if f".{REFERENCE}." in name:
+            start = model.get_parameter(name.replace(f".{REFERENCE}.", ".default."))
+            weight.data = start.data.clone()
+            weight.requires_grad_(False)
