@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from studio.recipe.method_words import method_words
 from studio.story import Alarm, Point, Story
-from studio.training.health import gradients, held_out, losses, speed
+from studio.training.health import gradients, held_out, losses, rewards, speed
 from studio.training.health.curve import Curve, Facts
 
 Detector = Callable[[Curve], Alarm | None]
@@ -13,6 +14,11 @@ OF_POINTS: Sequence[Detector] = (
     losses.beginning, losses.diverging, losses.spike, losses.loss_zero, losses.by_heart,
     losses.not_learning, gradients.exploding, gradients.vanishing, gradients.rate_zero, speed.slow,
 )
+OF_REWARDS: Sequence[Detector] = (
+    rewards.no_spread, rewards.collapsed, rewards.always_cut,
+    gradients.exploding, gradients.rate_zero, speed.slow,
+)
+"""Instead of those of points where a run learns from rewards: its loss says next to nothing."""
 OF_EVALS: Sequence[Detector] = (held_out.overfitting, held_out.leak, held_out.held_out_not_finite)
 QUIET = 20
 """So many points (or evaluations) without it end a stretch; after it the alarm may come again."""
@@ -24,6 +30,9 @@ class Health:
 
     def __init__(self, facts: Facts, past: Story | None = None) -> None:
         self.curve = Curve(facts)
+        is_rewarded = method_words(facts.recipe.training.method).is_rewarded
+        self._of_points = OF_REWARDS if is_rewarded else OF_POINTS
+        self._of_evals = OF_EVALS[-1:] if is_rewarded else OF_EVALS
         self._standing: dict[str, int] = {}
         if past is not None:
             self._replay(past)
@@ -31,12 +40,12 @@ class Health:
     def logged(self, point: Point) -> list[Alarm]:
         """The alarms that begin with this point."""
         self.curve.add(point)
-        return self._begun(OF_POINTS)
+        return self._begun(self._of_points)
 
     def evaluated(self, step: int, loss: float) -> list[Alarm]:
         """The alarms that begin with this evaluation."""
         self.curve.evals.append((step, loss))
-        return self._begun(OF_EVALS)
+        return self._begun(self._of_evals)
 
     def _begun(self, detectors: Sequence[Detector]) -> list[Alarm]:
         found = []

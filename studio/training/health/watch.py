@@ -49,6 +49,10 @@ class HealthWatch(Observer):
             return
         pairs = list(zip(_looked_at(self._live.model), self._weights, strict=True))
         self._weights = []
+        assert self._health is not None
+        points = self._health.curve.points
+        if points and all(point.grad_norm == 0 for point in points):
+            return  # without a gradient nothing could move; that is told by itself
         moved = sum(int((now != then).sum()) for now, then in pairs)
         share = moved / max(1, sum(now.numel() for now, _ in pairs))
         if found := standing_still(share, step, in_16_bits=any(
