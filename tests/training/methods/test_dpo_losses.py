@@ -13,12 +13,8 @@ from studio.recipe import Recipe
 from studio.recipe.preference import DpoLoss
 from studio.settings import Settings
 from tests.training.methods.conftest import PAIRS, write_lines
-from tests.training.methods.trainer import studio_losses
+from tests.training.methods.trainer import TEMPLATE, studio_losses, with_lora
 
-TEMPLATE = ("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% if m.role == 'assistant' %}"
-            "{{ eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant>"
-            "{% endif %}")
-"""Nothing behind the answer's end: TRL counts what stands there as answer."""
 STEPS = 3
 SMOOTHED = ("robust", "exo_pair", "aot")
 
@@ -37,17 +33,6 @@ def _recipe(model: Path, data: Path, loss: str) -> Recipe:
         "training.scheduler": "constant", "training.warmup_ratio": 0.0,
         "preference.loss": loss, "preference.beta": 0.2,
         "preference.label_smoothing": 0.1 if loss in SMOOTHED else 0.0})
-
-
-def _with_lora(folder: Path) -> Any:
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
-    torch.manual_seed(0)
-    return get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=8,
-                                            target_modules="all-linear"))
 
 
 def _plain_losses(model: Any, tokenizer: Any, recipe: Recipe, folder: Path) -> list[float]:
@@ -80,7 +65,7 @@ def test_a_loss_is_that_of_plain_trl(
     recipe = _recipe(tiny_model, pairs_file, loss)
     data = prepare(recipe, tokenizer, settings)
     tokenizer.chat_template = data.chat_template
-    plain = _plain_losses(_with_lora(tiny_model), tokenizer, recipe, tmp_path)
-    ours = studio_losses(settings, recipe, _with_lora(tiny_model), tokenizer, data.train)
+    plain = _plain_losses(with_lora(tiny_model), tokenizer, recipe, tmp_path)
+    ours = studio_losses(settings, recipe, with_lora(tiny_model), tokenizer, data.train)
     assert len(ours) == STEPS and len(set(ours)) == STEPS
     assert ours == pytest.approx(plain, rel=2e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from studio.device import pick_device
@@ -12,6 +13,23 @@ from studio.settings import Settings
 from studio.training.reporter import StateReporter, TrainReporter
 from studio.training.setup import Setup
 from studio.training.trainers import make_trainer
+
+
+TEMPLATE = ("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% if m.role == 'assistant' %}"
+            "{{ eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant>"
+            "{% endif %}")
+"""Nothing behind the answer's end: TRL counts what stands there as answer."""
+
+
+def with_lora(folder: Path) -> Any:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
+    torch.manual_seed(0)
+    return get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=8,
+                                            target_modules="all-linear"))
 
 
 def studio_trainer(
