@@ -14,7 +14,6 @@ from studio.training.reporter import StateReporter, TrainReporter
 from studio.training.setup import Setup
 from studio.training.trainers import make_trainer
 
-
 TEMPLATE = ("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% if m.role == 'assistant' %}"
             "{{ eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant>"
             "{% endif %}")
