@@ -80,8 +80,11 @@ def _without_gradients(
         found.append(Moment(EVALUATION, (none, gone(activations, EVALUATION), forward,
                                          gone(loss, EVALUATION))))
     if work.compares:
-        # The policy's pass is finished but for its backward, the reference's comes on top.
-        found.append(Moment(REFERENCE, (none, activations, forward, loss)))
+        # The policy's pass is finished but for its backward, the reference's comes on top; answers
+        # of its own are shown to the reference as soon as they are written.
+        writes = OBJECTIVES[work.objective].writes
+        kept = gone(activations, REFERENCE) if writes else activations
+        found.append(Moment(REFERENCE, (none, kept, forward, loss)))
     if OBJECTIVES[work.objective].writes:
         found.append(Moment(WRITING, (none, passes.writing(work, shape), gone(forward, WRITING),
                                       gone(loss, WRITING))))

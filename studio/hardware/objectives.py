@@ -3,7 +3,8 @@
 Read from TRL 1.16's trainers. Preferences join the chosen and the rejected answer in one batch. The
 reference is asked without gradients: by switching the adapter off, or, where every weight is
 trained, with a second copy of the model. Methods that learn from their own answers write them
-first. All but the reward model compute the head tile by tile, as supervised tuning does.
+first, and ask the reference about them before anything is kept for a gradient. All but the reward
+model compute the head tile by tile, as supervised tuning does.
 """
 
 from __future__ import annotations
@@ -14,20 +15,27 @@ from typing import Literal
 Objective = Literal["sft", "pretrain", "dpo", "kto", "orpo", "reward", "grpo", "rloo"]
 
 
+WRITTEN_TOGETHER = 4
+"""So many micro-batches of answers are written at once: without gradients they need less memory
+than one that is learned from."""
+
+
 @dataclass(frozen=True)
 class StepOf:
     """`rows` of each example; `compares` with a reference (for GRPO only where beta is not 0);
-    `writes` answers itself; `scores` answers with one number instead of predicting tokens."""
+    `writes` answers itself; `scores` answers with one number instead of predicting tokens;
+    `joins`: examples may share a row instead of being padded."""
 
     rows: int = 1
     compares: bool = False
     writes: bool = False
     scores: bool = False
+    joins: bool = False
 
 
 OBJECTIVES: dict[Objective, StepOf] = {
-    "sft": StepOf(),
-    "pretrain": StepOf(),
+    "sft": StepOf(joins=True),
+    "pretrain": StepOf(joins=True),
     "dpo": StepOf(rows=2, compares=True),
     "kto": StepOf(compares=True),
     "orpo": StepOf(rows=2),

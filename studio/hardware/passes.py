@@ -48,8 +48,9 @@ def cache_bytes(
 
 def writing(work: Workload, shape: ModelShape) -> PartBytes:
     """Answers that are written before they are learned from: the cache, and one token's logits."""
-    size = cache_bytes(shape, work.batch, 0, work.activation_bytes, work.length)
-    last = work.batch * shape.vocabulary * (work.activation_bytes + 8)
+    rows = work.written_rows or work.batch
+    size = cache_bytes(shape, rows, 0, work.activation_bytes, work.length)
+    last = rows * shape.vocabulary * (work.activation_bytes + 8)
     return part("activations", size + last,
-                f"{work.batch} answers of up to {work.length} tokens being written: keys and "
+                f"{rows} answers of up to {work.length} tokens being written: keys and "
                 f"values, and {last:,} bytes to choose the next token")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from studio.adapters.count import trainable_parameters
 from studio.adapters.targets import targets_of
-from studio.hardware.objectives import OBJECTIVES, Objective
+from studio.hardware.objectives import OBJECTIVES, WRITTEN_TOGETHER, Objective
 from studio.hardware.precision import choose_precision
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Workload:
     only layers with a window need that mask. `has_triton` says whether the chunked loss runs as a
     GPU kernel without float32 copies. `lengths_vary`: steps differ in length, and the GPU's
     allocator cannot stretch its blocks; None: not known. `has_reference`: GRPO's loss compares with
-    the untrained model too.
+    the untrained model too. `written_rows`: answers that are written at once, 0 for a micro-batch.
 
     The last few say how other software than the studio's differs. `logit_bytes`: bytes per logit at
     the loss's peak, where known. `experts_as_linears`: a mixture's experts are single linear layers
@@ -114,6 +114,7 @@ class Workload:
     lengths_vary: bool | None = False
     objective: Objective = "sft"
     has_reference: bool = False
+    written_rows: int = 0
     evaluates: bool = False
     updates_in_backward: bool = False
     master_weights: bool = False
@@ -156,9 +157,7 @@ def workload_of(
     trains_base = recipe.adapter.method == "none"
     weight_bytes = DTYPE_BYTES[precision.base_dtype]
     dtype = precision.autocast or precision.base_dtype
-    longest = recipe.data.max_length
-    if examples.longest_tokens is not None and not recipe.data.packing:
-        longest = min(examples.longest_tokens, longest)
+    longest = _longest(recipe, examples.longest_tokens)
     attention: Attention = "sdpa" if recipe.model.attention == "auto" else recipe.model.attention
     on_cuda = device.kind == "cuda"
     return Workload(
@@ -175,17 +174,36 @@ def workload_of(
         mask_width=_mask_width(recipe, device, longest, attention),
         apart=_is_joined(recipe, device, longest) and attention == "sdpa",
         dropout=recipe.adapter.dropout > 0, dora=recipe.adapter.use_dora,
-        labelled_share=_labelled_share(recipe, examples.labelled_share),
+        labelled_share=_labelled_share(recipe, examples.labelled_share, longest),
         has_triton=on_cuda,
         # torch's default on CUDA: all parameters in one go.
         foreach_optimizer=on_cuda and recipe.training.optimizer == "adamw_torch",
-        lengths_vary=on_cuda and not recipe.data.packing and not device.blocks_stretch,
+        lengths_vary=on_cuda and not _packs(recipe) and not device.blocks_stretch,
         objective=recipe.training.method, evaluates=recipe.data.eval_fraction > 0,
+        has_reference=bool(recipe.reinforcement.beta) and OBJECTIVES[recipe.training.method].writes,
+        written_rows=min(WRITTEN_TOGETHER * recipe.training.batch_size,
+                         recipe.training.effective_batch_size),
     )
 
 
-def _labelled_share(recipe: Recipe, known: float | None) -> float:
-    if recipe.data.loss_on == "all":
+def _packs(recipe: Recipe) -> bool:
+    """Whether short examples are packed into full rows."""
+    return recipe.data.packing and OBJECTIVES[recipe.training.method].joins
+
+
+def _longest(recipe: Recipe, known: int | None) -> int:
+    """Tokens of the longest example; an answer of the model's own comes behind its prompt."""
+    longest = recipe.data.max_length
+    if known is not None and not _packs(recipe):
+        longest = min(known, longest)
+    writes = OBJECTIVES[recipe.training.method].writes
+    return longest + (recipe.reinforcement.answer_tokens if writes else 0)
+
+
+def _labelled_share(recipe: Recipe, known: float | None, length: int) -> float:
+    if OBJECTIVES[recipe.training.method].writes:
+        return recipe.reinforcement.answer_tokens / length
+    if recipe.training.method == "sft" and recipe.data.loss_on == "all":
         return 1.0
     return LABELLED_SHARE if known is None else known
 
@@ -196,14 +214,16 @@ def _mask_width(recipe: Recipe, device: Device, length: int, attention: Attentio
     Examples joined in one row are masked from each other; padded ones need their padding masked.
     """
     batch = recipe.training.batch_size
-    if attention == "flash_attention_2" or (batch == 1 and not recipe.data.packing):
+    if attention == "flash_attention_2" or (batch == 1 and not _packs(recipe)):
         return 0
     joined = _is_joined(recipe, device, length)
-    return batch * length if joined or recipe.data.packing else length
+    return batch * length if joined or _packs(recipe) else length
 
 
 def _is_joined(recipe: Recipe, device: Device, length: int) -> bool:
     """True where a processor computes the examples of a micro-batch in one row without padding."""
+    if not OBJECTIVES[recipe.training.method].joins:
+        return False
     several = recipe.data.packing or recipe.training.batch_size > 1
     fits = recipe.training.batch_size * length <= MOST_JOINED_TOKENS
     return device.kind == "cpu" and several and (fits or recipe.data.packing)

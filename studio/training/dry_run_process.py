@@ -24,6 +24,7 @@ from studio.errors import StudioError
 from studio.files import write_json_safely
 from studio.hardware.calibration import calibrated
 from studio.hardware.meter import meter_for, read_gpus
+from studio.hardware.objectives import OBJECTIVES
 from studio.recipe import Recipe
 from studio.runs import Run
 from studio.settings import load_settings, prepare_environment
@@ -103,13 +104,15 @@ class DryStages(Stages):
         from studio.training.trainers import make_trainer
 
         setup, choices = make_setup(self.recipe, base, data, device, self.settings)
-        lengths = row_lengths(setup.train)
+        lengths = example_lengths(self.recipe, setup.train)
         rows, micro_batches = self._longest(setup.train, lengths)
         self.facts |= _facts(self.recipe, setup, lengths, rows) | {"choices": choices}
         dry = dataclasses.replace(setup, train=rows, held_out=None)
         recipe = self.recipe.with_values({
             "training.max_steps": STEPS, "training.gradient_accumulation": micro_batches,
-            "training.eval_steps": 0})
+            "training.eval_steps": 0,
+            "reinforcement.generations": _group_of(self.recipe.training.batch_size * micro_batches),
+        })
         reporter = TrainReporter(self.run, self.states, self.stop, plan={},
                                  keep_checkpoint=lambda step: None)
         trainer = make_trainer(recipe, self.run, dry, reporter)
@@ -133,7 +136,7 @@ class DryStages(Stages):
         """The longest rows, once for each micro-batch of a step, and how many those are."""
         batch, wanted = self.recipe.training.batch_size, self.recipe.training.gradient_accumulation
         order = sorted(range(len(lengths)), key=lambda row: -lengths[row])[:batch]
-        available = math.ceil(len(lengths) / batch)
+        available = math.ceil(len(lengths) * answers_per_row(self.recipe) / batch)
         micro_batches = min(MOST_MICRO_BATCHES, wanted, available)
         return train.select(order * micro_batches), micro_batches
 
@@ -142,7 +145,7 @@ def _facts(
     recipe: Recipe, setup: Setup, lengths: Sequence[int], rows: datasets.Dataset
 ) -> dict[str, Any]:
     batch = min(recipe.training.batch_size, len(lengths))
-    chosen = row_lengths(rows)[:batch]
+    chosen = example_lengths(recipe, rows)[:batch]
     return {
         "batch": batch, "longest_tokens": max(chosen),
         "tokens": tokens_of(chosen, joined=setup.joined_rows),
@@ -151,6 +154,24 @@ def _facts(
         "checkpointing": setup.checkpointing,
         "labelled_share": labelled_share(rows.select(range(batch))),
     }
+
+
+def example_lengths(recipe: Recipe, rows: datasets.Dataset) -> list[int]:
+    """Tokens of each row's longest text; a prompt with the longest answer that may be written."""
+    answer = recipe.reinforcement.answer_tokens if OBJECTIVES[recipe.training.method].writes else 0
+    return [length + answer for length in row_lengths(rows)]
+
+
+def answers_per_row(recipe: Recipe) -> int:
+    """So many examples are made of each row."""
+    writes = OBJECTIVES[recipe.training.method].writes
+    return recipe.reinforcement.generations if writes else 1
+
+
+def _group_of(answers: int) -> int:
+    """Into groups of so many answers a step of `answers` can be divided; no other number needs
+    other memory."""
+    return next((size for size in range(2, answers + 1) if answers % size == 0), 2)
 
 
 def tokens_of(lengths: Sequence[int], *, joined: bool) -> int:
@@ -172,8 +193,11 @@ def total_steps(recipe: Recipe, rows: int) -> int:
     wanted = recipe.training
     if wanted.max_steps:
         return wanted.max_steps
-    micro_batches = math.ceil(rows / wanted.batch_size)
-    return math.ceil(wanted.epochs * math.ceil(micro_batches / wanted.gradient_accumulation))
+    micro_batches = math.ceil(rows * answers_per_row(recipe) / wanted.batch_size)
+    steps = math.ceil(micro_batches / wanted.gradient_accumulation)
+    if OBJECTIVES[wanted.method].writes:
+        steps *= recipe.reinforcement.iterations
+    return math.ceil(wanted.epochs * steps)
 
 
 if __name__ == "__main__":

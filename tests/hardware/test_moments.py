@@ -152,3 +152,8 @@ def test_paged_states_are_not_in_torchs_own_count() -> None:
     assert one.total_bytes == other.total_bytes
     assert one.allocated_bytes - other.allocated_bytes == states
     assert one.reserved_bytes - other.reserved_bytes == states
+
+
+def test_answers_of_its_own_are_shown_to_the_reference_before_anything_is_kept() -> None:
+    found = _named(objective="rloo")
+    assert found[REFERENCE].bytes < _named(objective="kto")[REFERENCE].bytes

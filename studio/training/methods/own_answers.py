@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from studio.data.templates import end_ids_of
+from studio.hardware.objectives import WRITTEN_TOGETHER
 from studio.models.generation import pad_id_of, readable
 from studio.progress import Step
 from studio.recipe import Recipe
@@ -19,9 +20,6 @@ from studio.training.reporter import TrainReporter
 from studio.training.rewards import Written
 from studio.training.rows import measuring
 
-MICRO_BATCHES_AT_ONCE = 4
-"""So many micro-batches of answers are written together: without gradients they need less memory
-than one that is learned from. The estimate counts on it."""
 _QUIET_SECONDS = 2.0
 _WHAT = "Writing answers to learn from"
 
@@ -42,7 +40,7 @@ class OwnAnswers:
     def write(self, model: Any, prompts: list[list[int]]) -> list[list[int]]:
         """One answer to each prompt, the token that ends it included. Raises BrokenOff."""
         progress = _Told(self.reporter, len(prompts), self.recipe.reinforcement.answer_tokens)
-        at_once = self.recipe.training.batch_size * MICRO_BATCHES_AT_ONCE
+        at_once = self.recipe.training.batch_size * WRITTEN_TOGETHER
         ends = self.ends(model)
         answers: list[list[int]] = []
         with measuring(model):
@@ -59,7 +57,10 @@ class OwnAnswers:
     def ends(self, model: Any) -> frozenset[int]:
         """The tokens that end an answer: by the model's configuration, and by the template."""
         if self._ends is None:
-            self._ends = end_ids_of(self.tokenizer, model.generation_config)
+            # A dry run has nobody to watch it, and measures answers of full length.
+            is_dry = self.reporter.live is None
+            self._ends = frozenset() if is_dry else end_ids_of(
+                self.tokenizer, model.generation_config)
         return self._ends
 
     def as_written(self, row: dict[str, Any], answer: list[int]) -> Written:
