@@ -6,7 +6,14 @@ from collections.abc import Callable, Sequence
 
 from studio.recipe.method_words import method_words
 from studio.story import Alarm, Point, Story
-from studio.training.health import gradients, held_out, losses, rewards, speed
+from studio.training.health import (
+    gradients,
+    held_out,
+    losses,
+    preferences,
+    rewards,
+    speed,
+)
 from studio.training.health.curve import Curve, Facts
 
 Detector = Callable[[Curve], Alarm | None]
@@ -14,6 +21,12 @@ OF_POINTS: Sequence[Detector] = (
     losses.beginning, losses.diverging, losses.spike, losses.loss_zero, losses.by_heart,
     losses.not_learning, gradients.exploding, gradients.vanishing, gradients.rate_zero, speed.slow,
 )
+OF_PREFERENCES: Sequence[Detector] = (
+    losses.diverging, losses.spike, losses.by_heart, losses.not_learning, preferences.told_apart,
+    preferences.both_fall, gradients.exploding, gradients.vanishing, gradients.rate_zero,
+    speed.slow,
+)
+"""Where the loss compares answers: it begins at a number of its own, and near zero is well."""
 OF_REWARDS: Sequence[Detector] = (
     rewards.no_spread, rewards.collapsed, rewards.always_cut,
     gradients.exploding, gradients.rate_zero, speed.slow,
@@ -30,8 +43,10 @@ class Health:
 
     def __init__(self, facts: Facts, past: Story | None = None) -> None:
         self.curve = Curve(facts)
-        is_rewarded = method_words(facts.recipe.training.method).is_rewarded
-        self._of_points = OF_REWARDS if is_rewarded else OF_POINTS
+        method = facts.recipe.training.method
+        is_rewarded = method_words(method).is_rewarded
+        self._of_points = OF_REWARDS if is_rewarded else \
+            OF_PREFERENCES if method in ("dpo", "kto", "reward") else OF_POINTS
         self._of_evals = OF_EVALS[-1:] if is_rewarded else OF_EVALS
         self._standing: dict[str, int] = {}
         if past is not None:
