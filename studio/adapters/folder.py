@@ -22,6 +22,13 @@ CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 PICKLED_FILES = ("adapter_model.bin", "adapter_model.pt", "adapter_model.pth")
 _PREFIX = "base_model.model."
+_STARTS_FROM_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
+_SIZES: tuple[tuple[str, int, str], ...] = (
+    (".lora_A.", 1, "inputs"), (".lora_B.", 0, "outputs"), (".lora_A", 1, "inputs"),
+    (".lora_B", 0, "outputs"), (".vera_lambda_b", 0, "outputs"), (".ia3_l", -1, ""),
+    (".oft_R.", -1, ""),
+)
+"""Part of a tensor's name behind its layer's; the axis, and which size of the layer that is."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,34 @@ class AdapterFolder:
     def shares_a_batch(self) -> bool:
         """Whether PEFT can answer with it beside other adapters in one batch."""
         apart = ("use_dora", "alora_invocation_tokens", "trainable_token_indices")
-        return self.method == "LORA" and not any(self.config.get(name) for name in apart)
+        return self._mixes and not any(self.config.get(name) for name in apart)
+
+    def lies_beside(self, other: AdapterFolder) -> bool:
+        """Whether PEFT can hold both on one base at a time, and answer without either.
+
+        It mixes no kinds, and of the others than LoRA some share what should be each one's own.
+        """
+        return self._mixes and other._mixes
+
+    @property
+    def _mixes(self) -> bool:
+        """A LoRA whose modules trained in full, if any, are linears or embeddings: PEFT can leave
+        no others out for single rows of a batch."""
+        if self.method != "LORA":
+            return False
+        return all(self._is_matrix(name) for name in self.shapes if self._is_saved_module(name))
+
+    def _is_matrix(self, name: str) -> bool:
+        """Whether a tensor of a module trained in full is that of a linear or an embedding."""
+        saved, parts = self.config.get("modules_to_save") or [], name.split(".")
+        last = parts[-1]
+        return parts[-2] in saved and (last == "bias" or (
+            last == "weight" and len(self.shapes[name]) == 2))
+
+    @property
+    def virtual_tokens(self) -> int:
+        """Learned tokens that stand before every text and take room in the context."""
+        return int(self.config.get("num_virtual_tokens") or 0)
 
     @property
     def changed_biases(self) -> list[str]:
@@ -131,6 +165,12 @@ def require_fit(adapter: AdapterFolder, base: nn.Module, base_name: str) -> None
 
     LoRA's A is (rank, inputs) and B is (outputs, rank) of the layer that it stands beside.
     """
+    start = adapter.config.get("init_lora_weights")
+    if isinstance(start, str) and start.startswith(_STARTS_FROM_BASE):
+        raise ModelError(
+            f"The adapter {adapter.path} was trained over a changed base (its start, {start}, was "
+            f"taken out of the weights), so it is none for {base_name} itself.",
+            "Choose the finished adapter of the run: that one is made for the base as it is.")
     modules = dict(base.named_modules())
     for name, shape in adapter.shapes.items():
         reason = _misfit(name, shape, modules)
@@ -144,17 +184,20 @@ def require_fit(adapter: AdapterFolder, base: nn.Module, base_name: str) -> None
 
 def _misfit(name: str, shape: tuple[int, ...], modules: dict[str, nn.Module]) -> str:
     path = name.removeprefix(_PREFIX)
-    for part, axis, side in ((".lora_A.", 1, "inputs"), (".lora_B.", 0, "outputs")):
+    for part, axis, side in _SIZES:
         layer, found, _ = path.partition(part)
         if not found:
             continue
         if layer not in modules:
             return f"the base has no layer {layer}"
         sizes = _inputs_outputs(modules[layer])
-        has = sizes[1 - axis] if sizes else None
-        if has is not None and len(shape) == 2 and shape[axis] != has:
-            return (f"{layer} has {has} {side} in the base, and {shape[axis]} in the adapter "
-                    f"(rank {shape[1 - axis]})")
+        if sizes is None or axis < 0 or len(shape) > 2:
+            return ""
+        has = sizes[0] if side == "inputs" else sizes[1]
+        if shape[axis] != has:
+            rank = f" (rank {shape[1 - axis]})" if len(shape) == 2 else ""
+            return f"{layer} has {has} {side} in the base, and {shape[axis]} in the adapter{rank}"
+        return ""
     return ""
 
 

@@ -158,14 +158,14 @@ class ChatSession:
         if column.adapter_path is not None:
             tokenizer = self._tokenizers[column.adapter_path]
         ids = prompt_ids(history, tokenizer, column.name)
-        room_in_context(len(ids), self._context_tokens, column.name)
+        room_in_context(len(ids), self._context_of(column), column.name)
         ends = end_ids_of(tokenizer, self._weights.model.generation_config)
         return _Row(column, ids, tokenizer, ends, Turn(column.name, len(ids)))
 
-    @property
-    def _context_tokens(self) -> int | None:
+    def _context_of(self, column: Column) -> int | None:
+        """Tokens that the model reads and writes; learned tokens in front take some of them."""
         limit = getattr(self._weights.model.config, "max_position_embeddings", None)
-        return int(limit) if limit else None
+        return int(limit) - self._weights.virtual_tokens(column.adapter_path) if limit else None
 
     def _groups(self, rows: list[_Row]) -> list[list[_Row]]:
         together = [row for row in rows if self._weights.shares_a_batch(row.column.adapter_path)]
@@ -183,7 +183,7 @@ class ChatSession:
     def _stream_group(self, rows: list[_Row], sampling: Sampling,
                       stop: ShouldStop) -> Iterator[None]:
         longest = max(len(row.ids) for row in rows)
-        room = room_in_context(longest, self._context_tokens, rows[0].column.name)
+        room = room_in_context(longest, self._context_of(rows[0].column), rows[0].column.name)
         limit = sampling.max_new_tokens if room is None else min(sampling.max_new_tokens, room)
         stream = TokenStream(
             lambda streamer, should_stop: self._generate(rows, sampling, limit, streamer,
@@ -215,6 +215,8 @@ class ChatSession:
         # Set in full, or generate() would take the model's own values, such as its penalty.
         config = GenerationConfig(max_new_tokens=limit, do_sample=False, num_beams=1,
                                   repetition_penalty=1.0, pad_token_id=pad_id)
+        # First, since it puts the adapter of these rows on the model.
+        which = self._weights.rows([row.column.adapter_path for row in rows])
         with torch.inference_mode():
             self._weights.model.generate(
                 input_ids=ids.to(self._device.torch_name),
@@ -224,5 +226,5 @@ class ChatSession:
                 stopping_criteria=StoppingCriteriaList(
                     [rows_end([row.end_ids for row in rows], should_stop)]),
                 streamer=streamer,
-                **self._weights.rows([row.column.adapter_path for row in rows]),
+                **which,
             )

@@ -1,7 +1,8 @@
 """One base in memory and the adapters on it: loading, dropping, and who can share a batch.
 
-Knows weights and PEFT, not conversations. Adapters have inner names (a0, a1, ...) since PEFT
-takes no dots in them, and run names may have some.
+Knows weights and PEFT, not conversations. LoRA adapters lie on the base together; one of another
+kind takes the base for itself while it answers, since PEFT mixes no kinds. Adapters have inner
+names (a0, a1, ...) since PEFT takes no dots in them, and run names may have some.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Weights:
         self._peft: Any = None
         self._base_name = base_name
         self._device = device
+        self._held: dict[Path, AdapterFolder] = {}
         self._loaded: dict[Path, tuple[str, AdapterFolder]] = {}
         self._numbers = itertools.count()
 
@@ -40,8 +42,10 @@ class Weights:
     def rows(self, paths: list[Path | None]) -> dict[str, Any]:
         """Arguments of `model.generate` that give each row of a batch its weights.
 
-        A single row whose adapter cannot be mixed has it made PEFT's active one instead.
+        A single row whose adapter cannot be mixed has it made PEFT's active one instead. May
+        change what `model` is, so it is to be asked first.
         """
+        self._put_on([path for path in paths if path is not None])
         if self._peft is None:
             return {}
         if not all(self.shares_a_batch(path) for path in paths):
@@ -51,7 +55,11 @@ class Weights:
 
     def shares_a_batch(self, path: Path | None) -> bool:
         """Whether that column can be a row beside others."""
-        return path is None or self._loaded[path][1].shares_a_batch
+        return path is None or self._held[path].shares_a_batch
+
+    def virtual_tokens(self, path: Path | None) -> int:
+        """How much of the context that column's adapter takes for itself."""
+        return 0 if path is None else self._held[path].virtual_tokens
 
     def hold(self, paths: set[Path]) -> None:
         """Load the adapters in `paths` that are missing, then drop those not in it.
@@ -59,15 +67,18 @@ class Weights:
         Raises ModelError for an adapter that is unsafe or does not fit; what was loaded before
         stays as it was.
         """
-        missing = sorted(paths - self._loaded.keys())
-        folders = [self._checked(path) for path in missing]
+        folders = [self._checked(path) for path in sorted(paths - self._held.keys())]
         for folder in folders:
-            self._load(folder)
+            self._put_on([folder.path], {folder.path: folder})
+        self._held |= {folder.path: folder for folder in folders}
+        for path in self._held.keys() - paths:
+            del self._held[path]
         for path in self._loaded.keys() - paths:
             self._drop(path)
 
     def close(self) -> None:
         """Forget the weights and give their memory back."""
+        self._held.clear()
         self._loaded.clear()
         self._peft = None
         self._base = None
@@ -99,6 +110,25 @@ class Weights:
         base = self._base if self._peft is None else self._peft.get_base_model()
         require_fit(folder, base, self._base_name)
         return folder
+
+    def _put_on(self, paths: list[Path], new: dict[Path, AdapterFolder] | None = None) -> None:
+        """Load what is missing of `paths` onto the base; what cannot lie beside it goes."""
+        known = self._held | (new or {})
+        wanted = [known[path] for path in paths]
+        if not wanted:
+            self._take_off_alone()
+        for folder in wanted:
+            for path, (_, other) in list(self._loaded.items()):
+                if path != folder.path and not folder.lies_beside(other):
+                    self._drop(path)
+            if folder.path not in self._loaded:
+                self._load(folder)
+
+    def _take_off_alone(self) -> None:
+        """The base answers: adapters that cannot be left out for single rows go."""
+        for path, (_, folder) in list(self._loaded.items()):
+            if not folder.lies_beside(folder):
+                self._drop(path)
 
     def _load(self, folder: AdapterFolder) -> None:
         from peft import PeftConfig, get_peft_model
@@ -135,6 +165,16 @@ class Weights:
                 self._peft.delete_adapter(inner)
         elif self._peft is not None:
             # The last one takes PEFT's layers with it, so that a bare base is as fast as before.
-            self._base = self._peft.unload()
+            self._base = _bare(self._peft)
             self._peft = None
         release_memory(self._device)
+
+
+def _bare(model: Any) -> Any:
+    """The base of a PEFT model as it was before."""
+    from peft.tuners.tuners_utils import BaseTuner
+
+    if not isinstance(model.base_model, BaseTuner):
+        return model.get_base_model()  # tokens in front of the text change no layer
+    # PEFT's IA3 refuses to be merged into a quantised base, and so to leave it, too.
+    return BaseTuner._unload_and_optionally_merge(model.base_model, merge=False, progressbar=False)
