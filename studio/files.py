@@ -69,18 +69,22 @@ def file_written_whole(final: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def folder_written_whole(final: Path) -> Iterator[Path]:
+def folder_written_whole(final: Path, *, first_wins: bool = False) -> Iterator[Path]:
     """Gives an empty folder beside `final`; renames it to `final` if the block ends well.
 
-    An existing `final` is replaced. On an error nothing is left under either name.
+    An existing `final` is replaced. With `first_wins` one that another thread or program made
+    meanwhile stays, since somebody may be at work in it. On an error nothing is left under either
+    name.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
+    was_there = final.exists()
     beside = _beside(final)
     beside.mkdir()
     try:
         yield beside
         sync_tree(beside)
-        replace_folder(beside, final)
+        if was_there or not (first_wins and final.exists()):
+            replace_folder(beside, final)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

@@ -64,3 +64,14 @@ def test_names_are_safe_on_every_system(given: str, made: str) -> None:
 def test_sizes_read_well() -> None:
     assert [readable_bytes(n) for n in (0, 999, 1536, 2.5e9)] == [
         "0 B", "999 B", "1.5 KB", "2.5 GB"]
+
+
+def test_a_folder_that_another_made_meanwhile_stays(tmp_path: Path) -> None:
+    final = tmp_path / "set"
+    with folder_written_whole(final, first_wins=True) as beside:
+        (beside / "a").write_text("second", encoding="utf-8")
+        final.mkdir()
+        (final / "a").write_text("first", encoding="utf-8")
+        (final / "made by its user").write_text("", encoding="utf-8")
+    assert (final / "a").read_text(encoding="utf-8") == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]

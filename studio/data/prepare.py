@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy
 import xxhash
@@ -27,7 +27,7 @@ from studio.data.records import LEFT_OUT, Problem
 from studio.data.samples import RowFault
 from studio.data.split import Split
 from studio.errors import DataError, Stopped
-from studio.files import disk_errors_told
+from studio.files import disk_errors_told, file_written_whole
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.recipe import Recipe
 from studio.settings import Settings
@@ -113,21 +113,20 @@ def _dataset(
     key = xxhash.xxh3_64_hexdigest(rows.tobytes() + how.encode())
     path = Path(whole.tokens.place(0).path).parent / f"part-{key}.arrow"
     if not path.is_file():
-        beside = path.with_suffix(".partial")
-        with disk_errors_told(path.parent, "The tokens to train on"):
-            _write(whole, rows, columns, beside, stop)
-            beside.replace(path)
+        with disk_errors_told(path.parent, "The tokens to train on"), \
+                file_written_whole(path) as file:
+            _write(whole, rows, columns, file, stop)
     return datasets.Dataset.from_file(str(path))
 
 
 def _write(
-    whole: Whole, rows: numpy.ndarray, columns: Columns, path: Path, stop: ShouldStop
+    whole: Whole, rows: numpy.ndarray, columns: Columns, file: BinaryIO, stop: ShouldStop
 ) -> None:
     import pyarrow
 
     assert whole.tokens is not None
     times = numpy.bincount(rows, minlength=len(whole.store))
-    with pyarrow.ipc.new_stream(str(path), columns.schema()) as writer:
+    with pyarrow.ipc.new_stream(file, columns.schema()) as writer:
         for place in whole.tokens.places():
             if stop():
                 raise Stopped("Preparing the data was stopped.")

@@ -121,13 +121,15 @@ class _Outputs:
     def __enter__(self) -> _Outputs:
         with self._stack as stack:
             if self._checks_target:
-                folder = stack.enter_context(folder_written_whole(self._checks_target))
+                folder = stack.enter_context(folder_written_whole(self._checks_target,
+                                                                  first_wins=True))
                 self._checks = stack.enter_context(
                     TableWriter(folder / CHECKS_FILE, checks_schema()))
                 self._faults = stack.enter_context(
                     TableWriter(folder / FAULTS_FILE, faults_schema()))
             if self._tokens_target:
-                folder = stack.enter_context(folder_written_whole(self._tokens_target))
+                folder = stack.enter_context(folder_written_whole(self._tokens_target,
+                                                                  first_wins=True))
                 self._tokens_folder = folder
                 self._tokens = stack.enter_context(ChunkWriter(folder / TOKENS_FILE))
                 self._token_faults = stack.enter_context(

@@ -75,7 +75,7 @@ def scan(
     folder = store_folder(sources, settings)
     if not (folder / FACTS_FILE).is_file():
         with disk_errors_told(folder.parent, "What was read"), \
-                folder_written_whole(folder) as beside:
+                folder_written_whole(folder, first_wins=True) as beside:
             facts = _read_all(sources, beside, progress, stop)
             write_json_safely(beside / FACTS_FILE, facts.as_json())
     used_now(folder)
