@@ -106,6 +106,13 @@ def weight_files(folder: Path) -> list[Path]:
                   if not path.name.startswith(("adapter_", "consolidated")))
 
 
+def files_state(folder: Path) -> list[tuple[str, int, int]]:
+    """Path, bytes, and time of change (ns) of what a model is read from: the same, same model."""
+    files = [folder / "config.json", folder / "generation_config.json", *weight_files(folder)]
+    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns)
+            for path in files if path.is_file()]
+
+
 def refuse_without_safetensors(where: str, names: list[str]) -> None:
     """Raise the ModelError for a model without safetensors; pickles are named as such."""
     pickles = sorted(name for name in names if name.lower().endswith(PICKLE_SUFFIXES))

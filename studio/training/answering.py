@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from studio.data.templates import end_ids_of
@@ -72,6 +72,38 @@ def answer_all(
             if live.stop():
                 return None
     return answers
+
+
+def answer_all_as_base(
+    live: Live, prompts: list[Prompt], max_new_tokens: int, what: str
+) -> list[Answer] | None:
+    """As `answer_all`, by the model before its first step."""
+    if live.untrained is None:
+        return answer_all(live, prompts, max_new_tokens, what)
+    answers = recalled_answers(live, prompts, max_new_tokens)
+    if answers is None:
+        with live.untrained.asked():
+            answers = answer_all(live, prompts, max_new_tokens, what)
+        if answers is not None:
+            live.untrained.remember(_question(live, prompts, max_new_tokens),
+                                    [asdict(answer) for answer in answers])
+    return answers
+
+
+def recalled_answers(
+    live: Live, prompts: list[Prompt], max_new_tokens: int
+) -> list[Answer] | None:
+    """What the base answered to these very prompts in an earlier run, if it did."""
+    if live.untrained is None:
+        return None
+    found = live.untrained.recall(_question(live, prompts, max_new_tokens))
+    return None if found is None else [Answer(**answer) for answer in found]
+
+
+def _question(live: Live, prompts: list[Prompt], max_new_tokens: int) -> dict[str, Any]:
+    ends = end_ids_of(live.tokenizer, live.model.generation_config)
+    return {"answers": [prompt.ids for prompt in prompts], "tokens": max_new_tokens,
+            "ends": sorted(ends)}
 
 
 def fitting(live: Live, prompts: list[Prompt]) -> list[Prompt]:
@@ -172,6 +204,11 @@ def generated(
 
 
 def context_tokens(model: Any) -> int | None:
-    """How much `model` can read and write together; None where it does not say."""
+    """How much `model` can read and write together; None where it does not say.
+
+    Learned tokens in front of the text take some of it.
+    """
     limit = getattr(model.config, "max_position_embeddings", None)
-    return int(limit) if limit else None
+    adapter = getattr(model, "peft_config", {}).get("default")
+    virtual = getattr(adapter, "num_virtual_tokens", None) or 0
+    return int(limit) - virtual if limit else None

@@ -25,7 +25,8 @@ from studio.models.generation import pad_id_of
 from studio.progress import Step
 from studio.recipe import Data, Monitor
 from studio.training.answering import undisturbed
-from studio.training.observer import Live, Observer
+from studio.training.observer import Live
+from studio.training.untrained import AsksBase
 
 if TYPE_CHECKING:
     from studio.data.encoder import Encoder
@@ -48,7 +49,7 @@ class Piece:
     counted: list[Span]
 
 
-class Forgetting(Observer):
+class Forgetting(AsksBase):
     """Measures the loss on general text beside the held-out loss."""
 
     what = "the forgetting meter"
@@ -69,14 +70,23 @@ class Forgetting(Observer):
         if known:
             self._base_loss, self._measured_step = known[0].base_loss, known[-1].step
         elif live.step == 0:
-            self._measure(live, 0)
+            self.begin_with_base(live)
         else:
             self._measure_base_again(live)
 
+    def recalls_base(self, live: Live) -> bool:
+        return live.untrained is not None and (
+            live.untrained.recall(_question(self._pieces)) is not None)
+
+    def ask_base(self, live: Live) -> None:
+        self._measure(live, 0)
+
     def evaluated(self, step: int, loss: float) -> None:
+        self.settle_base()
         self._measure_once(step)
 
     def ended(self, step: int) -> None:
+        self.settle_base()
         self._measure_once(step)
 
     def close(self) -> None:
@@ -105,7 +115,7 @@ class Forgetting(Observer):
 
     def _measure(self, live: Live, step: int) -> None:
         began = time.monotonic()
-        loss = loss_per_token(live, self._pieces)
+        loss = loss_per_token(live, self._pieces) if step else loss_of_base(live, self._pieces)
         live.settle()
         if loss is None:
             return
@@ -191,6 +201,23 @@ def loss_per_token(
             summed, count = _summed_loss(live, batch)
             total, tokens = total + summed, tokens + count
     return total / max(tokens, 1)
+
+
+def loss_of_base(live: Live, pieces: list[Piece]) -> float | None:
+    """The same of the model before its first step; remembered where the base may be asked."""
+    if live.untrained is None:
+        return loss_per_token(live, pieces)
+    known = live.untrained.recall(_question(pieces))
+    if known is not None:
+        return float(known)
+    loss = loss_per_token(live, pieces, without_adapter=True)
+    if loss is not None:
+        live.untrained.remember(_question(pieces), loss)
+    return loss
+
+
+def _question(pieces: list[Piece]) -> dict[str, Any]:
+    return {"loss": [[piece.ids, piece.counted] for piece in pieces]}
 
 
 def _batches(pieces: list[Piece]) -> Iterator[list[Piece]]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from studio.data.prepare import Prepared
     from studio.hardware.precision import Precision
+    from studio.training.untrained import Untrained
 
 
 @dataclass
@@ -55,6 +56,8 @@ class Live:
     """The step that was not applied, since its loss or gradient was no number; 0 for none."""
     settle: Callable[[], None] = field(default=lambda: None)
     """Ends what `progress` told: the page speaks of the training again."""
+    untrained: Untrained | None = None
+    """The base behind an adapter that starts as nothing: it may be asked after the first step."""
 
     def finish(self, reason: str, *, fault: bool = False) -> None:
         """End the run after this step and keep what it has: as done, or for a fault as stopped.

@@ -164,6 +164,8 @@ class TrainReporter:
         self.run.append("log", **event)
         if self.live is not None:
             self.observers.logged(event)
+            if self.stop():  # while they looked
+                control.should_training_stop, control.should_save = True, self._may_save
         self._stop_if_finished(control)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float],

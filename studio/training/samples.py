@@ -9,15 +9,21 @@ from __future__ import annotations
 import time
 
 from studio.recipe import Monitor
-from studio.training.answering import answer_all, fitting
+from studio.training.answering import (
+    answer_all,
+    answer_all_as_base,
+    fitting,
+    recalled_answers,
+)
 from studio.training.kept_answers import SAMPLES_FILE, Answered, AnswerFile
-from studio.training.observer import Live, Observer
+from studio.training.observer import Live
 from studio.training.prompts import Prompt, held_out_prompts, own_prompts
+from studio.training.untrained import AsksBase
 
 _WHAT = "Answering the sample prompts"
 
 
-class Samples(Observer):
+class Samples(AsksBase):
     """Answers the recipe's prompts, and those of the first held-out records."""
 
     what = "the sample prompts"
@@ -33,14 +39,24 @@ class Samples(Observer):
         self._prompts = self._chosen(live)
         self._file = AnswerFile(live.run, SAMPLES_FILE)
         self._file.resume_from(live.step)
-        if live.step == 0 or self._is_due(live.step):
+        if live.step == 0:
+            self.begin_with_base(live)
+        elif self._is_due(live.step):
             self._round(live, live.step)
+
+    def recalls_base(self, live: Live) -> bool:
+        return recalled_answers(live, self._prompts, self._monitor.sample_tokens) is not None
+
+    def ask_base(self, live: Live) -> None:
+        self._round(live, 0)
 
     def step_ended(self, step: int) -> None:
         if self._live is not None and self._is_due(step):
+            self.settle_base()
             self._round(self._live, step)
 
     def ended(self, step: int) -> None:
+        self.settle_base()
         live = self._live
         if live is not None and (step >= live.total_steps or live.finish_reason):
             self._round(live, step)
@@ -69,7 +85,8 @@ class Samples(Observer):
         if not self._prompts or step in self._file.steps or live.stop() or live.is_spoilt:
             return
         began = time.monotonic()
-        answers = answer_all(live, self._prompts, self._monitor.sample_tokens, _WHAT)
+        ask = answer_all if step else answer_all_as_base
+        answers = ask(live, self._prompts, self._monitor.sample_tokens, _WHAT)
         live.settle()
         if answers is None:
             return

@@ -10,19 +10,26 @@ import math
 import time
 
 from studio.recipe import Monitor
-from studio.training.answering import Answer, answer_all, fitting
+from studio.training.answering import (
+    Answer,
+    answer_all,
+    answer_all_as_base,
+    fitting,
+    recalled_answers,
+)
 from studio.training.kept_answers import SCORES_FILE, Answered, AnswerFile
-from studio.training.observer import Live, Observer
+from studio.training.observer import Live
 from studio.training.prompts import Prompt, held_out_prompts
 from studio.training.random_states import RandomStates
 from studio.training.scorers import Scorer, ScoringError
+from studio.training.untrained import AsksBase
 
 _WHAT = "Answering held-out prompts to score them"
 _ROOM_TOKENS = 8
 """Beyond the longest expected answer, so that one that goes on too long is seen to."""
 
 
-class Scoring(Observer):
+class Scoring(AsksBase):
     """Scores greedy answers to the same held-out prompts each time."""
 
     what = "the scoring of answers"
@@ -48,9 +55,19 @@ class Scoring(Observer):
         self._file = AnswerFile(live.run, SCORES_FILE)
         self._file.resume_from(live.step)
         if live.step == 0:
-            self._round(live, 0)
+            self.begin_with_base(live)
+
+    def recalls_base(self, live: Live) -> bool:
+        return recalled_answers(live, self._prompts, self._limit_tokens) is not None
+
+    def ask_base(self, live: Live) -> None:
+        self._round(live, 0)
+
+    def ended(self, step: int) -> None:
+        self.settle_base()
 
     def evaluated(self, step: int, loss: float) -> None:
+        self.settle_base()
         if self._live is not None:
             self._round(self._live, step)
 
@@ -66,7 +83,8 @@ class Scoring(Observer):
         if not self._prompts or self._file is None or step in self._file.steps or live.stop():
             return
         began = time.monotonic()
-        answers = answer_all(live, self._prompts, self._limit_tokens, _WHAT)
+        ask = answer_all if step else answer_all_as_base
+        answers = ask(live, self._prompts, self._limit_tokens, _WHAT)
         live.settle()
         if answers is None:
             return

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.device import Device, free_device_bytes, release_memory
 from studio.errors import SetupError
-from studio.models.folder import ModelFolder, weight_files
+from studio.models.folder import ModelFolder, files_state
 from studio.models.sharing import copy_sharing_weights
 
 if TYPE_CHECKING:
@@ -50,13 +50,8 @@ def key_of(
     """The key of the base that `recipe` trains on, None where it may not be kept."""
     if not _may_be_kept(recipe):
         return None
-    files = [folder.path / "config.json", folder.path / "generation_config.json",
-             *weight_files(folder.path)]
-    return BaseKey(
-        tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns)
-              for path in files if path.is_file()),
-        str(precision.base_dtype), recipe.model.attention, recipe.model.trust_remote_code,
-        device.torch_name)
+    return BaseKey(tuple(files_state(folder.path)), precision.base_dtype, recipe.model.attention,
+                   recipe.model.trust_remote_code, device.torch_name)
 
 
 def _may_be_kept(recipe: Recipe) -> bool:

@@ -43,6 +43,7 @@ from studio.training.shelf import BaseOfRun, Shelf, key_of
 from studio.training.space import foresee_space
 from studio.training.start_values import START_FILE, set_start
 from studio.training.trackers import require_trackers
+from studio.training.untrained import untrained_of
 
 if TYPE_CHECKING:
     from studio.data.prepare import Prepared
@@ -249,7 +250,9 @@ class Stages:
         limit = self.recipe.training.save_total_limit
         live = Live(self.recipe, self.run, self.settings, setup.device, base.precision, base.model,
                     base.tokenizer, data, self.stop, self.states.progress,
-                    settle=self.states.settle)
+                    settle=self.states.settle,
+                    untrained=untrained_of(self.recipe, base.model, base.folder, base.precision,
+                                           setup.device, self.settings))
         reporter = TrainReporter(
             self.run, self.states, self.stop,
             plan={"train_examples": len(data.train),
