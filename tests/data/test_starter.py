@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from studio.data.reading.sources import starter_files
+from studio.data.reading.sources import starter_file, starter_files
 from studio.data.score import Score, score_json
+from studio.recipe.taught import JUDGED, PREFERENCES, TEXTS
 
 INSTRUCTION = re.compile(r"^Turn this order into JSON[^\n]*\n\n")
 
@@ -22,11 +23,55 @@ def pairs(path: Path) -> list[tuple[str, str]]:
 
 
 def test_the_script_makes_the_same_bytes_again(tmp_path):
-    train, held_out = starter_files()
+    train, _ = starter_files()
     script = train.parent / "make.py"
     subprocess.run([sys.executable, "-B", str(script), str(tmp_path)], check=True)
-    assert (tmp_path / "train.jsonl").read_bytes() == train.read_bytes()
-    assert (tmp_path / "heldout.jsonl").read_bytes() == held_out.read_bytes()
+    for made in tmp_path.glob("*.jsonl"):
+        assert made.read_bytes() == (train.parent / made.name).read_bytes()
+    assert {path.name for path in train.parent.glob("*.jsonl")} == {
+        path.name for path in tmp_path.glob("*.jsonl")}
+
+
+def rows_of(spec: str) -> list[dict]:
+    lines = starter_file(spec).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_in_every_preference_the_right_record_is_chosen_over_another():
+    rows = rows_of(PREFERENCES)
+    assert len(rows) == 300
+    right = [row["chosen"][0]["content"] for row in rows]
+    spoilt = [row["rejected"][0]["content"] for row in rows]
+    score = score_json(spoilt, right)
+    assert score.exact == 0  # no spoilt record says the same in other words
+    assert 0.4 < score.valid_json / len(rows) < 0.9
+    assert score_json(right, right).exact == len(rows)
+    for row, answer in zip(rows, right, strict=True):
+        for item in json.loads(answer)["items"]:
+            assert item["name"] in row["prompt"][0]["content"].lower()
+
+
+def test_about_half_of_the_judged_records_are_good_and_these_are_whole():
+    rows = rows_of(JUDGED)
+    good = [json.loads(row["completion"][0]["content"]) for row in rows if row["label"]]
+    assert len(rows) == 300 and 120 < len(good) < 180
+    assert all(list(record) == ["customer", "items", "city", "day"] for record in good)
+
+
+def test_no_order_stands_in_two_sets():
+    sets = [[prompt for path in starter_files() for prompt, _ in pairs(path)],
+            *([row["prompt"][0]["content"] for row in rows_of(spec)]
+              for spec in (PREFERENCES, JUDGED))]
+    orders = [INSTRUCTION.sub("", prompt).lower() for prompts in sets for prompt in prompts]
+    assert len(set(orders)) == len(orders)
+    book = "\n".join(row["text"] for row in rows_of(TEXTS)).lower()
+    assert not [order for order in orders if order.replace("\n", " / ") + "”" in book]
+
+
+def test_the_order_book_has_pages_of_different_lengths():
+    words = sorted(len(row["text"].split()) for row in rows_of(TEXTS))
+    assert len(words) > 30
+    assert words[-1] > 4 * words[0]
 
 
 def test_there_are_enough_examples_and_none_twice():
