@@ -35,6 +35,8 @@ def taught_data(data: Data, method: Method) -> Data:
                    "mix": {_named(spec, method): weight for spec, weight in data.mix.items()}}
     if method in ("grpo", "rloo"):
         changes["loss_on"] = "last_response"  # what stands before it is the prompt
+    elif method in ("dpo", "orpo", "kto", "reward"):
+        changes["loss_on"] = "responses"  # an answer counts whole
     if method == "pretrain":
         return Documents.model_construct(**{**dict(data), **changes})
     return data.model_copy(update=changes) if changes else data

@@ -78,7 +78,7 @@ class Shown:
 
 
 def preview(recipe: Any, settings: Any, tokenizer: Any) -> list[Shown]:
-    whole = open_whole(recipe.data, settings, tokenizer)
+    whole = open_whole(recipe.taught_data, settings, tokenizer)
     shown = []
     for number in range(1, len(whole.store) + 1):
         record = record_of_whole(whole, number)
@@ -113,7 +113,11 @@ def trained(recipe: Any, settings: Any, tokenizer: Any, model: Any) -> list[Show
 
 def _examples_in(batch: Any) -> list[Shown]:
     """The examples of a padded batch, or of joined rows where position ids begin anew."""
-    ids, labels = batch["input_ids"].tolist(), batch["labels"].tolist()
+    ids = batch["input_ids"].tolist()
+    if "completion_mask" in batch:
+        labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100).tolist()
+    else:
+        labels = batch["labels"].tolist()
     if "position_ids" in batch and "attention_mask" not in batch:
         positions = batch["position_ids"].tolist()
         cut = [_cut(*row) for row in zip(ids, labels, positions, strict=True)]
@@ -184,11 +188,29 @@ PAIRS = {
 }
 
 
+@pytest.mark.parametrize("method", ["dpo", "orpo", "kto"])
+def test_preferences_are_trained_on_as_they_are_shown(
+    write, settings, tokenizer, model, method
+):
+    """Also of answers with several turns, of long ones that are cut, and whatever data.loss_on."""
+    rows = [{"prompt": TURNS[1:2], "chosen": [*TURNS[2:4], {"role": "assistant",
+                                                          "content": f"Rome {n}"}],
+             "rejected": [{"role": "assistant", "content": "no " * 9 * n}]} for n in range(1, 7)]
+    recipe = parse_recipe({
+        "data": {"source": write("a.jsonl", rows), "eval_fraction": 0, "max_length": 80,
+                 "loss_on": "last_response"},
+        "training": {"method": method, "batch_size": 4, "gradient_accumulation": 1}})
+    seen = preview(recipe, settings, tokenizer)
+    assert len(seen) == 2 * len(rows) and max(len(one.ids) for one in seen) == 80
+    assert Counter(one.key for one in trained(recipe, settings, tokenizer, model)) == Counter(
+        one.key for one in seen)
+
+
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_preference_is_shown_as_trls_dpo_trainer_tokenises_it(
     write, settings, tokenizer, model, tmp_path, name
 ):
-    """The studio trains no preferences yet; ids and where the answers begin are compared."""
+    """Ids and where the answers begin."""
     import datasets
     from trl import DPOConfig, DPOTrainer
 
