@@ -67,6 +67,32 @@ def test_a_stopped_run_goes_on_to_the_losses_of_an_uninterrupted_one(
     assert losses(resumed_to(settings, recipe, 3)) == whole
 
 
+@pytest.mark.parametrize("changes", [
+    {"adapter__init": "pissa"}, {"adapter__method": "none", "training__learning_rate": 1e-3}],
+    ids=["pissa", "all-weights"])
+def test_where_memory_runs_out_it_goes_on_comparing_with_the_same_start(
+    settings: Settings, pair_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+) -> None:
+    import torch
+    from accelerate import Accelerator
+
+    recipe = pair_recipe(training__method="dpo", training__max_steps=6, data__eval_fraction=0.0,
+                         **changes)
+    whole = losses(trained(settings, recipe, "whole"))
+    calls, real = iter(range(1, 10**6)), Accelerator.backward
+
+    def limited(*args: Any, **options: Any) -> None:
+        if next(calls) == 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        real(*args, **options)
+
+    monkeypatch.setattr(Accelerator, "backward", limited)
+    run = trained(settings, recipe, "a")
+    assert run.story().adapted["training.batch_size"] == 2
+    assert losses(run) == pytest.approx(whole, rel=1e-3)
+
+
 def test_the_reference_is_the_base_with_the_adapter_off_and_takes_no_room(
     settings: Settings, pair_recipe: MakeRecipe
 ) -> None:
