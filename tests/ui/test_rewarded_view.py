@@ -18,7 +18,9 @@ def test_a_run_without_answers_of_its_own_shows_nothing(tmp_path: Path) -> None:
     assert rewarded_view(Run(tmp_path)) == ""
 
 
-def test_the_newest_step_is_open_its_best_answer_first_and_nothing_is_markup(tmp_path: Path) -> None:
+def test_the_newest_step_is_open_its_best_answer_first_and_nothing_is_markup(
+    tmp_path: Path
+) -> None:
     run = Run(tmp_path)
     AnswerFile(run, REWARDED_FILE).append([
         answered(1, 0, 0.25), answered(2, 0, 0.5, "worse"), answered(2, 1, 0.75, "better")])

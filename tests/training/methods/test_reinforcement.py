@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
-from studio.errors import DataError, RecipeError, RunError
+from studio.device import pick_device
+from studio.errors import DataError, ModelError, RecipeError, RunError
 from studio.recipe import Recipe
-from studio.runs import Run, create_run
+from studio.runs import Run, create_run, open_run
 from studio.settings import Settings
+from studio.training.judge import load_judge
 from studio.training.kept_answers import read_rewarded
 from studio.training.loop import train
-from tests.training.conftest import tiny_recipe, write_orders
+from tests.training.conftest import MakeRecipe, tiny_recipe, write_orders
+from tests.training.methods.conftest import trained
 
 LETTERS = ('def letters(answer, expected, prompt):\n'
            '    """The share of small letters."""\n'
@@ -53,12 +56,6 @@ def make(sharp_model: Path, tmp_path: Path) -> Make:
     return made
 
 
-def trained(settings: Settings, recipe: Recipe, name: str = "a") -> Run:
-    run = create_run(settings, recipe, name)
-    assert train(recipe, run, lambda: False, settings=settings) == "done"
-    return run
-
-
 def rewards_of(run: Run) -> list[float]:
     """Of each step that wrote answers."""
     return [point.measures["reward"] for point in run.story().points if "reward" in point.measures]
@@ -90,7 +87,7 @@ def test_the_reward_rises_and_plain_peft_answers_as_it_was_rewarded(
     from transformers import AutoModelForCausalLM
 
     run = trained(settings, make(training__method=method, training__max_steps=14,
-                                 reinforcement__beta=0.0))
+                                 reinforcement__beta=0.0), "a")
     found = rewards_of(run)
     assert found[0] < 0.3 and sum(found[-3:]) / 3 > 0.7
     base = AutoModelForCausalLM.from_pretrained(sharp_model)
@@ -105,7 +102,7 @@ def test_all_weights_learn_from_rewards_beside_a_second_copy_that_stays(
 ) -> None:
     run = trained(settings, make(
         adapter__method="none", training__learning_rate=3e-3, training__max_steps=6,
-        reinforcement__beta=0.01))
+        reinforcement__beta=0.01), "a")
     points = run.story().points
     assert points[0].measures["kl"] == pytest.approx(0, abs=1e-4)
     assert points[-1].measures["kl"] > 0.05
@@ -147,7 +144,7 @@ def test_the_held_out_prompts_are_answered_and_the_best_evaluation_is_the_highes
     settings: Settings, make: Make
 ) -> None:
     run = trained(settings, make(training__max_steps=6, data__eval_fraction=0.2,
-                                 training__eval_steps=2, training__keep="best"))
+                                 training__eval_steps=2, training__keep="best"), "a")
     evals = [event for event in run.events() if event["type"] == "eval"]
     assert [event["step"] for event in evals] == [2, 4, 6]
     for event in evals:
@@ -162,7 +159,7 @@ def test_a_few_answers_of_each_step_are_kept_with_what_they_got(
     settings: Settings, make: Make
 ) -> None:
     recipe = make(training__max_steps=2, reinforcement__rewards={"length=4": 0.5, "json_valid": 1})
-    kept = read_rewarded(trained(settings, recipe))
+    kept = read_rewarded(trained(settings, recipe, "a"))
     assert [(one.step, one.number) for one in kept] == [
         (step, number) for step in (1, 2) for number in range(4)]
     assert len({one.prompt for one in kept if one.step == 1}) == 1
@@ -180,7 +177,7 @@ def test_prompts_without_answers_are_enough_unless_a_reward_compares_with_them(
     file = tmp_path / "prompts.jsonl"
     file.write_text("".join(f'{{"prompt": "order {number}"}}\n' for number in range(4)),
                     encoding="utf-8")
-    run = trained(settings, make(training__max_steps=1, data__source=str(file)))
+    run = trained(settings, make(training__max_steps=1, data__source=str(file)), "a")
     assert read_rewarded(run)[0].expected is None
     comparing = make(data__source=str(file), reinforcement__rewards={"exact_match": 1})
     with pytest.raises(DataError, match="exact_match compares with the record's own answer"):
@@ -199,3 +196,40 @@ def test_mistakes_are_told_before_anything_is_loaded(
     recipe = make(model__source="/nowhere", **values)
     with pytest.raises(kind, match=said):
         train(recipe, create_run(settings, recipe, "a"), lambda: False, settings=settings)
+
+
+def test_a_trained_reward_model_gives_the_rewards(
+    settings: Settings, make: Make, pair_recipe: MakeRecipe
+) -> None:
+    judge_recipe = pair_recipe(training__method="reward", training__max_steps=4)
+    trained(settings, judge_recipe, "judge")
+    run = trained(settings, make(training__max_steps=2,
+                                 reinforcement__rewards={"model=judge": 2.0}), "a")
+    kept = read_rewarded(run)
+    judge = load_judge(open_run(settings, "judge"), settings, pick_device())
+    expected = judge.of_turns([[{"role": "user", "content": one.prompt},
+                                {"role": "assistant", "content": one.answer}] for one in kept])
+    assert [one.rewards["model=judge"] for one in kept] == pytest.approx(expected, abs=1e-4)
+    assert [one.score for one in kept] == pytest.approx([2 * value for value in expected], abs=1e-4)
+
+
+def test_a_run_that_is_no_reward_model_is_no_judge(settings: Settings, make: Make) -> None:
+    trained(settings, make(training__max_steps=1), "writer")
+    recipe = make(reinforcement__rewards={"model=writer": 1}, model__source="/nowhere")
+    with pytest.raises(ModelError, match="writer holds no reward model"):
+        train(recipe, create_run(settings, recipe, "b"), lambda: False, settings=settings)
+
+
+@pytest.mark.parametrize("method", ["grpo", "rloo"])
+def test_a_quantised_base_learns_from_rewards_and_goes_on_after_a_stop(
+    settings: Settings, make: Make, method: str
+) -> None:
+    recipe = make(training__method=method, training__max_steps=10, model__quantization="4bit",
+                  reinforcement__beta=0.0)
+    whole = trained(settings, recipe, "whole")
+    found = rewards_of(whole)
+    assert found[0] < 0.3 and sum(found[-3:]) / 3 > found[0] + 0.3
+    parts = create_run(settings, recipe, "parts")
+    train(recipe, parts, lambda: parts.story().step >= 2, settings=settings)
+    train(recipe, parts, lambda: False, settings=settings, resume=True)
+    assert losses(parts) == losses(whole)
