@@ -1,6 +1,7 @@
 """QLoRA: a base in 4 or 8 bits is trained for real, on the processor too.
 
-What loading makes of a quantised base is in tests/models/test_quantised.py.
+What loading makes of a quantised base is in tests/models/test_quantised.py, what other adapters
+learn on one in test_adapter_kinds_quantised.py.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from studio.adapters.kinds import KINDS
 from studio.device import Device
 from studio.hardware.simulate.optimizers import SMALLEST_8BIT
 from studio.models import load_base
@@ -223,18 +223,6 @@ def test_variants_of_lora_learn_on_a_quantised_base(
     recipe = make_recipe(model__quantization=bits, training__max_steps=5, **changes)
     losses = _losses(_run(settings, recipe, "run"))
     assert losses[5] < losses[1]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("bits", BITS)
-@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items()
-                                  if kind.on_quantised and name != "lora"])
-def test_every_kind_that_says_so_learns_on_a_quantised_base(
-    settings: Settings, make_recipe: MakeRecipe, bits: str, kind: str
-) -> None:
-    recipe = make_recipe(model__quantization=bits, adapter__method=kind, training__max_steps=12)
-    losses = _losses(_run(settings, recipe, "run"))
-    assert min(losses.values()) < losses[1]
 
 
 @pytest.mark.slow

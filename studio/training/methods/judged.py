@@ -84,9 +84,19 @@ def _trainer_class() -> Any:
 class JudgedMixin(StudioTrainer):
     """What the studio changes in TRL's KTO trainer."""
 
+    args: Any
+
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         """Rows come tokenised."""
         return dataset
+
+    def get_eval_dataloader(self, *args: Any, **kwargs: Any) -> Any:
+        """Every held-out row, also where the training leaves its last micro-batch out."""
+        drops, self.args.dataloader_drop_last = self.args.dataloader_drop_last, False
+        try:
+            return super().get_eval_dataloader(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            self.args.dataloader_drop_last = drops
 
     def weight_of(self, inputs: dict[str, Any], name: str) -> int:
         """Answers in the batch, of the kind that the metric is about."""

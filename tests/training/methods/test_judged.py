@@ -53,6 +53,21 @@ def test_good_answers_become_likelier_than_bad_ones(
     assert after > before + 1
 
 
+def test_every_held_out_answer_is_measured_where_a_micro_batch_is_left_out(
+    settings: Settings, judged_recipe: MakeRecipe, tiny_model: Path
+) -> None:
+    from studio.models import find_model, load_tokenizer
+
+    recipe = judged_recipe(training__max_steps=2)
+    tokenizer = load_tokenizer(find_model(str(tiny_model), settings))
+    rows = len(prepare(recipe, tokenizer, settings).train)
+    # One row more than a micro-batch, which is larger than the held-out part.
+    run = trained(settings, recipe.with_values({"training.batch_size": rows - 1}), "a")
+    story = run.story()
+    assert story.evals[-1][1] > 0.3
+    assert {"margin", "accuracy"} & set(story.eval_measures[-1][1])
+
+
 @pytest.mark.parametrize("changes", [
     {}, {"preference__kto_loss": "apo_zero_unpaired", "training__batch_size": 1}], ids=str)
 def test_a_stopped_run_goes_on_to_the_losses_of_an_uninterrupted_one(
