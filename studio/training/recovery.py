@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.adapters.kinds import kind_of
 from studio.errors import RunError
+from studio.hardware.objectives import OBJECTIVES
 from studio.runs import Run, checkpoint_step
 from studio.training.checkpoints import newest_good_checkpoint
 from studio.training.failure import MEMORY_HINT
@@ -91,13 +92,30 @@ def next_change(recipe: Recipe, *, is_checkpointing: bool, longest_tokens: int) 
     if not is_checkpointing and kind_of(recipe.adapter.method).recomputes:
         return Change({"training.gradient_checkpointing": True},
                       "gradient checkpointing, which computes some things twice to save memory")
+    if wanted.out_of_memory != "shorten":
+        return None
+    return _shorter_answers(recipe) if OBJECTIVES[wanted.method].writes else \
+        _shorter_examples(recipe, longest_tokens)
+
+
+def _shorter_examples(recipe: Recipe, longest_tokens: int) -> Change | None:
     tokens = max(LEAST_TOKENS, min(recipe.data.max_length, longest_tokens) // 2)
-    if wanted.out_of_memory == "shorten" and tokens < recipe.data.max_length:
-        return Change({"data.max_length": tokens},
-                      f"examples of at most {tokens:,} tokens instead of "
-                      f"{recipe.data.max_length:,}; longer ones are cut, so the losses before and "
-                      "after cannot be compared")
-    return None
+    if tokens >= recipe.data.max_length:
+        return None
+    return Change({"data.max_length": tokens},
+                  f"examples of at most {tokens:,} tokens instead of "
+                  f"{recipe.data.max_length:,}; longer ones are cut, so the losses before and "
+                  "after cannot be compared")
+
+
+def _shorter_answers(recipe: Recipe) -> Change | None:
+    before = recipe.reinforcement.answer_tokens
+    tokens = max(LEAST_TOKENS, before // 2)
+    if tokens >= before:
+        return None
+    return Change({"reinforcement.answer_tokens": tokens},
+                  f"answers of at most {tokens:,} tokens instead of {before:,}; longer ones are "
+                  "cut, so the rewards before and after cannot be compared")
 
 
 def smaller_micro_batch(batch: int, effective: int, *, least: int = 1) -> int | None:

@@ -17,6 +17,7 @@ from studio.settings import Settings
 from studio.training.judge import load_judge
 from studio.training.kept_answers import read_rewarded
 from studio.training.loop import train
+from studio.training.recovery import next_change
 from tests.training.conftest import MakeRecipe, tiny_recipe, write_orders
 from tests.training.methods.conftest import trained
 
@@ -233,3 +234,36 @@ def test_a_quantised_base_learns_from_rewards_and_goes_on_after_a_stop(
     train(recipe, parts, lambda: parts.story().step >= 2, settings=settings)
     train(recipe, parts, lambda: False, settings=settings, resume=True)
     assert losses(parts) == losses(whole)
+
+
+def test_memory_that_runs_out_in_learning_or_in_writing_is_met_with_a_smaller_micro_batch(
+    settings: Settings, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from transformers import LlamaModel
+
+    recipe = make(training__max_steps=2)
+    whole = trained(settings, recipe, "whole")
+    real = LlamaModel.forward
+
+    def limited(model: Any, *args: Any, input_ids: Any = None, **options: Any) -> Any:
+        rows = 0 if input_ids is None else len(input_ids)
+        if rows > (8 if model.training else 16):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return real(model, *args, input_ids=input_ids, **options)
+
+    monkeypatch.setattr(LlamaModel, "forward", limited)
+    run = trained(settings, recipe, "a")
+    assert run.story().adapted == {"training.batch_size": 8, "training.gradient_accumulation": 2}
+    assert read_rewarded(run)[:4] == read_rewarded(whole)[:4]
+    assert rewards_of(run)[0] == rewards_of(whole)[0]
+
+
+def test_where_nothing_else_is_left_answers_may_become_shorter() -> None:
+    recipe = Recipe().with_values({
+        "training.method": "grpo", "training.batch_size": 1, "training.out_of_memory": "shorten",
+        "reinforcement.answer_tokens": 200})
+    change = next_change(recipe, is_checkpointing=True, longest_tokens=900)
+    assert change is not None and change.values == {"reinforcement.answer_tokens": 100}
+    assert next_change(recipe.with_values({"reinforcement.answer_tokens": 64}),
+                       is_checkpointing=True, longest_tokens=900) is None
