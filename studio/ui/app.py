@@ -67,7 +67,7 @@ def _wire_readouts(studio: Studio, shared: Shared) -> None:
         return read(studio, form, place)
 
     shared.read = read_form
-    moved = [trigger for field in shared.ordered() for trigger in _edits(field)]
+    moved = [trigger for field in shared.controls() for trigger in _edits(field)]
     moved += [shared.place.input] if shared.place else []
     gr.on(moved, trigger_mode="always_last", **shared.reader(shared.readouts))
     shared.demo.load(**shared.reader(shared.readouts))

@@ -43,6 +43,9 @@ class Readout(NamedTuple):
     of_form: bool
 
 
+RATE = "training.learning_rate"
+
+
 @dataclass
 class Shared:
     """Components by role. Panels are built in tab order and add their own fields."""
@@ -52,6 +55,8 @@ class Shared:
     fields: dict[str, Component] = field(default_factory=dict)
     mirrors: list[tuple[str, Component]] = field(default_factory=list)
     """Second sliders of a field, on another tab; never read, always moved along."""
+    program_rate: gr.State = field(default_factory=lambda: gr.State(""))
+    """The learning rate that a preset or an opened recipe brought: nobody typed it."""
     boxes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Element ids of cards and folds by what they hold: without a field in use they hide."""
     place: Component | None = None
@@ -101,17 +106,22 @@ class Shared:
         """What a reading is made of: the form and, under `place`, what it is planned for."""
         return {**self.form(), **({"place": self.place} if self.place else {})}
 
-    def ordered(self) -> list[Component]:
-        """The same and their mirrors as a list, for outputs that set the whole form."""
+    def controls(self) -> list[Component]:
+        """Everything that a person can move: all fields and their mirrors."""
         return [*self.fields.values(), *(mirror for _, mirror in self.mirrors)]
+
+    def ordered(self) -> list[Component]:
+        """The same and what goes with them, for outputs that set the whole form."""
+        return [*self.controls(), self.program_rate]
 
     def updates_for(self, recipe: Recipe) -> list[Any]:
         """One update per component of `ordered()`, so that the page shows `recipe`."""
-        from studio.ui.widgets import field_update
+        from studio.ui.widgets import field_update, held
 
         shown, usual = form_from_recipe(recipe), usual_values(recipe)
         keys = [*self.fields, *(key for key, _ in self.mirrors)]
-        return [field_update(key, shown[key], usual.get(key)) for key in keys]
+        return [*(field_update(key, shown[key], usual.get(key)) for key in keys),
+                held(RATE, shown[RATE])]
 
     def refresh_after(self, dependency: Any, *, form_changed: bool = True) -> Any:
         """Refresh all readouts after an event that set fields by program (presets, mirrors), or

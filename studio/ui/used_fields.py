@@ -17,10 +17,9 @@ from studio.recipe import form_from_recipe, used_in_form
 from studio.recipe.used import as_it_stands
 from studio.recipe.usual import usual_values
 from studio.ui.reading import Reading
-from studio.ui.shared import DIRECT, Shared
-from studio.ui.widgets import elem_id, field_update, fields_by_key
+from studio.ui.shared import DIRECT, RATE, Shared
+from studio.ui.widgets import elem_id, field_update, fields_by_key, held
 
-RATE = "training.learning_rate"
 METHODS = ("training.method", "adapter.method")
 """What the usual learning rate depends on."""
 
@@ -35,22 +34,21 @@ def wire(sheet: gr.HTML, shared: Shared) -> None:
     def follow(**form: Any) -> str:
         return style(shared, form)
 
-    def follow_method(typed: str, **form: Any) -> list[Any]:
-        return [style(shared, form), *usual_updates(form, typed)]
+    def follow_method(program_rate: str, **form: Any) -> list[Any]:
+        return [style(shared, form), *usual_updates(form, program_rate)]
 
     def wire_fields() -> None:
-        sheet.value = style(shared, form_from_recipe(starter_recipe()))
-        typed = gr.State("")
-        rate = shared.fields[RATE]
-        rate.input(lambda value: value, rate, typed, **DIRECT)
+        opening = form_from_recipe(starter_recipe())
+        sheet.value = style(shared, opening)
+        shared.program_rate.value = held(RATE, opening[RATE])
         choices = [shared.fields[key].input for key, field in fields_by_key().items()
                    if field.kind in ("choice", "switch") and key not in METHODS]
         gr.on(choices, follow, inputs_kwargs=shared.form(), outputs=sheet,
               trigger_mode="always_last", **DIRECT)
         shared.refresh_after(gr.on(
             [shared.fields[key].input for key in METHODS], follow_method,
-            inputs_kwargs={"typed": typed, **shared.form()},
-            outputs=[sheet, *(shared.fields[key] for key in _usual_keys())],
+            inputs_kwargs={"program_rate": shared.program_rate, **shared.form()},
+            outputs=[sheet, shared.program_rate, *(shared.fields[key] for key in _usual_keys())],
             trigger_mode="always_last", **DIRECT))
 
     shared.add_readout(sheet, lambda reading: _of(shared, reading))
@@ -77,9 +75,11 @@ def _usual_keys() -> list[str]:
     return list(usual_values(starter_recipe()))
 
 
-def usual_updates(form: Mapping[str, Any], typed: str) -> list[Any]:
-    """What empty boxes stand for now. A learning rate that nobody typed was for another method or
-    adapter: it goes back to what is usual."""
+def usual_updates(form: Mapping[str, Any], program_rate: str) -> list[Any]:
+    """The learning rate that was set by program, and what empty boxes stand for. One that nobody
+    typed was for another method or adapter: it goes back to what is usual."""
+    untyped = form.get(RATE) == program_rate
     usual = usual_values(as_it_stands(form))
-    return [field_update(key, "", words) if key == RATE and form.get(RATE) != typed
-            else gr.update(placeholder=words) for key, words in usual.items()]
+    return ["" if untyped else gr.skip(), *(
+        field_update(key, "", words) if key == RATE and untyped
+        else gr.update(placeholder=words) for key, words in usual.items())]

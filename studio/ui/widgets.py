@@ -105,15 +105,15 @@ def build_field(
 def _common(key: str, prefix: str) -> dict[str, Any]:
     field = fields_by_key()[key]
     return {
-        "label": field.label, "info": field.help, "value": _held(field, _opening_values()[key]),
+        "label": field.label, "info": field.help, "value": held(key, _opening_values()[key]),
         "elem_id": elem_id(key, prefix), "elem_classes": ["field", f"field-{field.kind}"],
         "interactive": True,
     }
 
 
-def _held(field: FormField, value: Any) -> Any:
+def held(key: str, value: Any) -> Any:
     """What a control holds for a form's value: a number that may be empty is text."""
-    return f"{value:g}" if _may_be_empty(field) and value != "" else value
+    return f"{value:g}" if _may_be_empty(fields_by_key()[key]) and value != "" else value
 
 
 def _may_be_empty(field: FormField) -> bool:
@@ -173,7 +173,7 @@ def field_update(key: str, value: Any, placeholder: str | None = None) -> Any:
         low, high = slider_range(field, value)
         return gr.Slider(minimum=low, maximum=high, value=value)
     told = {} if placeholder is None else {"placeholder": placeholder}
-    return gr.update(value=_held(field, value), **told)
+    return gr.update(value=held(key, value), **told)
 
 
 def _is_slider(field: FormField) -> bool:

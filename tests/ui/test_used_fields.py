@@ -57,9 +57,9 @@ def test_fields_follow_also_while_something_else_is_not_allowed(shared: Shared) 
 def test_a_learning_rate_that_nobody_typed_goes_back_to_what_is_usual() -> None:
     form = {**form_from_recipe(starter_recipe()), "training.method": "dpo",
             "training.learning_rate": "0.001"}
-    rate, *_ = used_fields.usual_updates(form, typed="")
-    assert (rate["value"], rate["placeholder"]) == ("", "usual: 5e-06")
-    rate, *_ = used_fields.usual_updates(form, typed="0.001")
+    program_rate, rate, *_ = used_fields.usual_updates(form, program_rate="0.001")
+    assert (rate["value"], rate["placeholder"], program_rate) == ("", "usual: 5e-06", "")
+    _, rate, *_ = used_fields.usual_updates(form, program_rate="")
     assert "value" not in rate and rate["placeholder"] == "usual: 5e-06"
 
 

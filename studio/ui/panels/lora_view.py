@@ -35,6 +35,7 @@ def view(reading: Reading) -> str:
         ("trainable", "trainable parameters", f"{count.trainable:,}"),
         ("percent", "of all parameters", f"{count.percent:.3g} %"),
         ("adapter_bytes", "on disk", readable_bytes(count.adapter_bytes)),
+        *_memory(reading),
     ]
     if adapter.method in SCALED:
         numbers.append(("scale", scale_words(adapter), f"{effective_scale(adapter):.3g}"))
@@ -67,19 +68,30 @@ def _afterwards(kind: Kind) -> str:
     return "Stays a file beside the base; it cannot be merged into it."
 
 
-def _beside_lora(reading: Reading) -> str:
-    from studio.adapters.count import count_trainable
+def _memory(reading: Reading) -> list[tuple[str, str, str]]:
+    if reading.estimate is None:
+        return []
+    return [("memory", "memory in training", readable_bytes(reading.estimate.total_bytes))]
 
-    assert reading.recipe and reading.shape and reading.count
+
+def _beside_lora(reading: Reading) -> str:
+    """What plain LoRA of the form's rank would train, leave on the disk, and need."""
+    from studio.adapters.count import count_trainable
+    from studio.hardware.memory import estimate
+
+    assert reading.recipe and reading.shape and reading.count and reading.device
     lora = reading.recipe.with_values({"adapter.method": "lora"})
     try:
         other = count_trainable(lora, reading.shape)
+        needed = estimate(lora, reading.shape, reading.device, free_bytes=reading.free_bytes,
+                          examples=reading.examples)
     except StudioError as problem:
         return problem.message
     times = reading.count.trainable / max(other.trainable, 1)
     share = f"{times:,.3g} times as many" if times >= 1 else f"{times:.2%} of that"
-    return (f"LoRA of rank {lora.adapter.rank} would train {other.trainable:,} parameters and "
-            f"leave {readable_bytes(other.adapter_bytes)}; this is {share}.")
+    return (f"LoRA rank {lora.adapter.rank} would train {other.trainable:,} parameters, leave "
+            f"{readable_bytes(other.adapter_bytes)} and need {readable_bytes(needed.total_bytes)} "
+            f"of memory. This trains {share}.")
 
 
 def effective_scale(adapter: Adapter) -> float:

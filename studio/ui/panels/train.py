@@ -19,6 +19,7 @@ from studio.ui.panels import (
     run_about,
     runs_table,
     train_controls,
+    train_rewarded,
     train_run,
     train_samples,
 )
@@ -44,6 +45,7 @@ def build(studio: Studio, shared: Shared) -> None:
                     with gr.Group(elem_classes="card"):
                         run = train_run.build(studio, shared, chosen, controls.isolated)
                         run_about.build(studio, shared, chosen)
+                    train_rewarded.build(studio, shared, chosen)
                     train_samples.build(studio, shared, chosen)
                 with gr.Tab("Queue", id="queue", elem_id="train-part-queue"):
                     queue = queue_panel.build(studio, shared)

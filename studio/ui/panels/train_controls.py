@@ -51,7 +51,8 @@ def build(studio: Studio, shared: Shared) -> Controls:
     with gr.Group(elem_classes="card"):
         train_method.build(studio, shared)
     for section, title, words in SECTIONS:
-        with gr.Group(elem_classes="card", elem_id=f"train-{section}"):
+        # A group with an id is drawn twice; a column around it carries it.
+        with gr.Column(elem_id=f"train-{section}"), gr.Group(elem_classes="card"):
             gr.HTML(markup.heading(title, words))
             _build_settings(shared, section)
     return controls
