@@ -1,7 +1,8 @@
 """Which prompts the model in training answers: the person's own, and those of held-out records.
 
 A prompt is made by the same encoder as the training's rows, so the model sees the tokens that it
-was taught. Of a text without turns the first half is the prompt. Answers nothing itself.
+was taught. Of a text without turns the first half is the prompt, of two answers the better one is
+what is expected. Answers nothing itself.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from studio.data.checks.samples import sample_of
 from studio.data.encode import Encoded, encode
 from studio.data.samples import (
     Conversation,
+    Judged,
     PlainText,
+    Preference,
     PromptOnly,
+    RowFault,
     Sample,
     Turn,
     shown_turns,
@@ -85,11 +89,21 @@ def held_out_prompts(
 def common_system(whole: Whole) -> list[Turn]:
     """The system turn that the first records for training all begin with; empty if they do not."""
     rows = whole.split.train[:_ROWS_FOR_SYSTEM].tolist()
-    samples = [sample_of(whole, int(row)) for row in rows]
+    samples = [_conversation(sample_of(whole, int(row))) for row in rows]
     first = [sample.turns[0] if isinstance(sample, Conversation) else {} for sample in samples]
     is_same = bool(first) and first[0].get("role") == "system" and all(
         turn == first[0] for turn in first)
     return [first[0]] if is_same else []
+
+
+def _conversation(sample: Sample | RowFault) -> Sample | RowFault:
+    """A preference as the talk with its chosen answer, a judged answer as one if it is good."""
+    match sample:
+        case Preference(prompt, chosen, _, tools):
+            return Conversation([*prompt, *chosen], tools)
+        case Judged(prompt, completion, label, tools):
+            return Conversation([*prompt, *(completion if label else [])], tools)
+    return sample
 
 
 def _encoder(whole: Whole) -> Encoder:
@@ -109,7 +123,7 @@ def _prompts(
 ) -> Iterator[Prompt]:
     encoder = _encoder(whole)
     for row in rows:
-        sample = sample_of(whole, int(row))
+        sample = _conversation(sample_of(whole, int(row)))
         [encoded] = encode(encoder, [sample])
         if isinstance(encoded, Encoded):
             answer = _last_answer(sample, encoded, whole.data.max_length)  # type: ignore[arg-type]

@@ -93,6 +93,24 @@ def test_where_memory_runs_out_it_goes_on_comparing_with_the_same_start(
     assert losses(run) == pytest.approx(whole, rel=1e-3)
 
 
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_the_model_is_asked_while_it_learns_and_that_changes_nothing(
+    settings: Settings, pair_recipe: MakeRecipe, method: str
+) -> None:
+    from studio.training.kept_answers import read_samples
+
+    recipe = pair_recipe(training__method=method, training__max_steps=3)
+    asked = recipe.with_values({
+        "monitor.sample_records": 2, "monitor.sample_prompts": ["1 pizza"],
+        "monitor.sample_tokens": 4, "monitor.forgetting": True, "monitor.scorer": "exact_match"})
+    run = trained(settings, asked, "asked")
+    assert losses(run) == losses(trained(settings, recipe, "alone"))
+    expected = {answer.expected for answer in read_samples(run)}
+    assert None in expected and len(expected) > 1
+    assert all(text is None or text.startswith("yes") for text in expected)
+    assert run.story().scores and run.story().forgetting
+
+
 def test_the_reference_is_the_base_with_the_adapter_off_and_takes_no_room(
     settings: Settings, pair_recipe: MakeRecipe
 ) -> None:
