@@ -10,6 +10,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from studio.allocator import give_freed_memory_back
 from studio.errors import SetupError
 from studio.main_memory import read_main_memory
 from studio.settings import gpu_blocks_stretch
@@ -130,3 +131,5 @@ def release_memory(device: Device) -> None:
         torch.cuda.empty_cache()
     elif device.kind == "mps":
         torch.mps.empty_cache()
+    else:
+        give_freed_memory_back()

@@ -35,11 +35,10 @@ def row_attention(
     begins = options.get("cu_seq_lens_q")
     if begins is None or attention_mask is not None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    parts = [
-        sdpa_attention_forward(module, query[:, :, start:end], key[:, :, start:end],
-                               value[:, :, start:end], None, **options)[0]
-        for start, end in itertools.pairwise(begins.tolist())
-    ]
+    lengths = [end - start for start, end in itertools.pairwise(begins.tolist())]
+    # Split and not sliced: the gradients of slices are added up in rows full of zeros.
+    examples = zip(*(whole.split(lengths, dim=2) for whole in (query, key, value)), strict=True)
+    parts = [sdpa_attention_forward(module, *example, None, **options)[0] for example in examples]
     return torch.cat(parts, dim=1), None
 
 

@@ -16,6 +16,7 @@ from studio.recipe import Recipe
 
 if TYPE_CHECKING:
     from studio.hardware.free_now import Comparison
+    from studio.hardware.precision import Precision
     from studio.models.shape import ModelShape
 
 def choose_checkpointing(
@@ -67,6 +68,8 @@ def choose_joined_rows(
         return False, "The answers of a micro-batch are padded to the longest of them."
     if not kind_of(recipe.adapter.method).joins_rows:
         return False, "Examples are padded: the learned tokens stand before each of them."
+    if recipe.speed.join_rows is False:
+        return False, "Examples are padded and never share a row, as asked."
     if recipe.data.packing:
         return True, "Short examples are packed into full rows; they do not see each other."
     if recipe.training.batch_size == 1:
@@ -74,6 +77,32 @@ def choose_joined_rows(
     if "flash" in attention:
         return True, "No padding: the examples of a micro-batch lie end to end."
     tokens = recipe.training.batch_size * longest_tokens
-    if device.kind == "cpu" and tokens <= MOST_JOINED_TOKENS:
+    if recipe.speed.join_rows is True or (device.kind == "cpu" and tokens <= MOST_JOINED_TOKENS):
         return True, "No padding: the examples of a micro-batch lie end to end in one row."
     return False, "The examples of a micro-batch are padded to the longest of them."
+
+
+def choose_fused_layers(
+    recipe: Recipe, device: Device, precision: Precision
+) -> tuple[bool, str]:
+    """Whether layers are computed in one go where they can be, and why.
+
+    auto does so on CPUs, where it was measured; asked for, adapters are fused on GPUs too.
+    """
+    wanted = recipe.speed.fused_layers
+    if wanted is False:
+        return False, "Layers are computed as their libraries write them, as asked."
+    if precision.autocast is not None:
+        return False, ("Layers are computed as their libraries write them: the arithmetic is in "
+                       "another number format than the weights.")
+    if device.kind != "cpu" and wanted == "auto":
+        return False, ("Layers are computed as their libraries write them; speed.fused_layers "
+                       "fuses adapters with theirs.")
+    return True, "Fused layers: an adapter is computed with its layer, and less is kept for it."
+
+
+def choose_scores(recipe: Recipe) -> tuple[bool, list[str]]:
+    """Whether prompts are left out of the head's product; a sentence only where that is unusual."""
+    if recipe.speed.skip_prompt_logits is False and recipe.training.method in ("sft", "pretrain"):
+        return False, ["The vocabulary's scores are computed for prompts too, as asked."]
+    return True, []

@@ -16,8 +16,14 @@ from studio.hardware.precision import Precision
 from studio.hardware.workload import Examples
 from studio.recipe import Recipe
 from studio.settings import Settings
-from studio.training.choices import choose_checkpointing, choose_joined_rows
+from studio.training.choices import (
+    choose_checkpointing,
+    choose_fused_layers,
+    choose_joined_rows,
+    choose_scores,
+)
 from studio.training.rows import can_join_rows, pack
+from studio.training.speed.fusing import NOTHING, Fusable, fusable
 
 if TYPE_CHECKING:
     import datasets
@@ -71,6 +77,10 @@ class Setup:
     """Where the base came from, for a method that needs it once more as it was."""
     settings: Settings | None = None
     """Where other runs lie, for a method that asks what one of them made."""
+    fusable: Fusable = NOTHING
+    """The modules that are to be computed in one go."""
+    skips_prompt_scores: bool = True
+    """Whether the vocabulary's scores are computed only for tokens that are learned."""
 
 
 def make_setup(
@@ -88,30 +98,40 @@ def make_setup(
             "Examples are padded and never share a row: in this model they would see each other.")
     train = pack(data.train, recipe.data.max_length) if joined and recipe.data.packing \
         else data.train
+    fused, why_fused = _fused_layers(recipe, base, device)
+    skips, why_skips = choose_scores(recipe)
     setup = Setup(base.model, base.tokenizer, train, data.eval, device, base.precision,
-                  checkpointing, joined, base.folder, settings)
-    return setup, [base.precision.why, why_checkpointing, why_joined]
+                  checkpointing, joined, base.folder, settings, fused, skips)
+    return setup, [base.precision.why, why_checkpointing, why_joined, why_fused, *why_skips]
+
+
+def _fused_layers(recipe: Recipe, base: Base, device: Device) -> tuple[Fusable, str]:
+    wanted, why = choose_fused_layers(recipe, device, base.precision)
+    found = fusable(base.model) if wanted else NOTHING
+    if wanted and not found:
+        why = "Layers are computed as their libraries write them: none of this model can be fused."
+    return found, why
 
 
 @contextmanager
 def forward_kept(model: Any) -> Iterator[None]:
     """After the block `model` computes as before it.
 
-    A trainer puts functions of its own around the forward pass and leaves them there; a second
-    trainer would put its own around those. Those of preferences switch dropout off, too.
+    A trainer puts functions of its own around the forward pass and leaves them there, fused layers
+    are put on for it; a second trainer would put its own around those. Those of preferences switch
+    dropout off, too.
     """
     from torch.nn import Dropout
 
-    inner = model.get_base_model() if hasattr(model, "peft_config") else model
-    before = [(module, dict(vars(module))) for module in (model, inner)]
+    before = [(module, vars(module).get("forward")) for module in model.modules()]
     dropouts = [(module, module.p) for module in model.modules() if isinstance(module, Dropout)]
     try:
         yield
     finally:
         for dropout, share in dropouts:
             dropout.p = share
-        for module, attributes in before:
+        for module, forward in before:
             vars(module).pop("_original_forward", None)
             vars(module).pop("forward", None)
-            if "forward" in attributes:
-                module.forward = attributes["forward"]
+            if forward is not None:
+                module.forward = forward

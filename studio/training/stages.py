@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.adapters.limits import require_possible
+from studio.allocator import keep_freed_memory
 from studio.data.columns import longest
 from studio.device import Device, free_device_bytes, pick_device, release_memory
 from studio.errors import Stopped
@@ -232,6 +233,8 @@ class Stages:
         observers = observers_for(self.recipe)
         begin = str(checkpoint) if checkpoint else None
         try:
+            if device.kind == "cpu":
+                keep_freed_memory()
             with forward_kept(base.model):
                 trainer = self._trainer(base, data, setup, choices, observers)
                 self._stop_here()

@@ -49,6 +49,7 @@ def make_trainer(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter
     trainer.guard = StepGuard(scales=setup.precision.autocast == "float16")
     if not recipe.adapter.trains_base:
         _adapter_in_float32(setup.model)
+    setup.fusable.fuse()
     if recipe.adapter.method == "adalora":
         trainer.allocation = RankAllocation(trainer)
     return trainer

@@ -13,6 +13,7 @@ from studio.training.methods.arguments import arguments_of
 from studio.training.methods.common import StudioTrainer
 from studio.training.reporter import TrainReporter, as_callback
 from studio.training.setup import Setup
+from studio.training.speed.head import has_plain_head, score_in_one_pass
 
 if TYPE_CHECKING:
     import torch
@@ -26,11 +27,15 @@ def make(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter) -> Any
         SFTConfig, recipe, run, setup, padding_free=setup.joined_rows, max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
-    return _trainer_class()(
+    trainer = _trainer_class()(
         model=setup.model, args=arguments, train_dataset=setup.train,
         eval_dataset=setup.held_out, processing_class=setup.tokenizer,
         callbacks=[as_callback(reporter)],
     )
+    trainer.skips_prompt_scores = setup.skips_prompt_scores and setup.device.kind != "cuda"
+    if trainer.skips_prompt_scores and setup.fusable and has_plain_head(setup.model):
+        score_in_one_pass(setup.model)
+    return trainer
 
 
 @functools.cache
@@ -43,19 +48,25 @@ def _trainer_class() -> Any:
 class SupervisedMixin(StudioTrainer):
     """What the studio changes in TRL's SFT trainer."""
 
+    skips_prompt_scores: bool
+    _metrics: dict[str, dict[str, list[float]]]
+
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """TRL's loss, the language model's head computed only where there is a label.
 
         TRL itself does so on GPUs; elsewhere it projects every position onto the vocabulary,
         which costs more than the rest of a small model.
         """
-        labels = inputs["labels"]
-        if labels.device.type == "cuda":
+        if not self.skips_prompt_scores:
             return super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[misc]
-        kept, shifted = labelled_positions(labels)
+        kept, shifted = labelled_positions(inputs["labels"])
         with only_positions(_backbone(self.model), kept):
-            return super().compute_loss(  # type: ignore[misc]
+            loss = super().compute_loss(  # type: ignore[misc]
                 model, {**inputs, "shift_labels": shifted}, *args, **kwargs)
+        for measured in self._metrics.values():
+            for name in ("entropy", "mean_token_accuracy"):  # shown nowhere, and not computed
+                measured.pop(name, None)
+        return loss
 
 
 def labelled_positions(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
