@@ -209,8 +209,9 @@ class _Visit:
         self._runs.add(run.name)
         _wait_until(lambda: run.story().step >= 1 or run.story().state in FINAL_STATES,
                     _PATIENCE_SECONDS)
-        if run.story().error is not None:
-            raise SetupError(*run.story().error)
+        error = run.story().error
+        if error is not None:
+            raise SetupError(*error)
         return run, told(run)["began"] - pressed
 
     def _new_run(self) -> Run | None:
