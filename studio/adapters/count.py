@@ -77,6 +77,19 @@ def _added(adapter: Adapter, shape: ModelShape, targets: tuple[Target, ...]) -> 
     return sum(target_parameters(target, adapter) for target in targets)
 
 
+def kept_beside(recipe: Recipe, shape: ModelShape) -> int:
+    """Numbers that the adapter keeps in memory and does not train: AdaLoRA's importance of each
+    parameter (now, on average, and how much it varies), VeRA's shared matrices."""
+    adapter = recipe.adapter
+    if adapter.method == "adalora":
+        return 3 * _added(adapter, shape, checked_targets(adapter, shape))
+    if adapter.method == "vera":
+        linears = [target.linear for target in checked_targets(adapter, shape)]
+        return adapter.rank * (max(one.inputs for one in linears)
+                               + max(one.outputs for one in linears))
+    return 0
+
+
 def _copies(shape: ModelShape, saved: tuple[str, ...]) -> int:
     """Parameters of the modules that are copied and trained in full."""
     return sum(shape.modules[path] for path in saved)

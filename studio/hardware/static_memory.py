@@ -66,8 +66,10 @@ def adapter(work: Workload) -> PartBytes:
     """The weights trained beside the base."""
     if work.trains_base:
         return part("adapter", 0, "The base itself is trained, so there is no adapter")
-    return part("adapter", work.trainable * work.trainable_bytes,
-                f"{millions(work.trainable)} trained parameters at {work.trainable_bytes} bytes")
+    beside = work.kept_beside_adapter
+    return part("adapter", work.trainable * work.trainable_bytes + 4 * beside,
+                f"{millions(work.trainable)} trained parameters at {work.trainable_bytes} bytes"
+                + (f", and {millions(beside)} numbers beside them at 4 bytes" if beside else ""))
 
 
 def gradients(work: Workload, shape: ModelShape) -> PartBytes:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from studio.adapters.count import trainable_parameters
+from studio.adapters.count import kept_beside, trainable_parameters
+from studio.adapters.kinds import kind_of
 from studio.adapters.targets import targets_of
 from studio.hardware.objectives import OBJECTIVES, WRITTEN_TOGETHER, Objective
 from studio.hardware.precision import choose_precision
@@ -63,6 +64,7 @@ class Workload:
     GPU kernel without float32 copies. `lengths_vary`: steps differ in length, and the GPU's
     allocator cannot stretch its blocks; None: not known. `has_reference`: GRPO's loss compares with
     the untrained model too. `written_rows`: answers that are written at once, 0 for a micro-batch.
+    `kept_beside_adapter`: numbers in 32 bits that the kind of adapter keeps and does not train.
 
     The last few say how other software than the studio's differs. `logit_bytes`: bytes per logit at
     the loss's peak, where known. `experts_as_linears`: a mixture's experts are single linear layers
@@ -115,6 +117,7 @@ class Workload:
     objective: Objective = "sft"
     has_reference: bool = False
     written_rows: int = 0
+    kept_beside_adapter: int = 0
     evaluates: bool = False
     updates_in_backward: bool = False
     master_weights: bool = False
@@ -179,6 +182,7 @@ def workload_of(
         # torch's default on CUDA: all parameters in one go.
         foreach_optimizer=on_cuda and recipe.training.optimizer == "adamw_torch",
         lengths_vary=on_cuda and not _packs(recipe) and not device.blocks_stretch,
+        kept_beside_adapter=kept_beside(recipe, shape),
         objective=recipe.training.method, evaluates=recipe.data.eval_fraction > 0,
         has_reference=bool(recipe.reinforcement.beta) and OBJECTIVES[recipe.training.method].writes,
         written_rows=min(WRITTEN_TOGETHER * recipe.training.batch_size,
@@ -197,7 +201,10 @@ def _longest(recipe: Recipe, known: int | None) -> int:
     if known is not None and not _packs(recipe):
         longest = min(known, longest)
     writes = OBJECTIVES[recipe.training.method].writes
-    return longest + (recipe.reinforcement.answer_tokens if writes else 0)
+    kind = kind_of(recipe.adapter.method)
+    in_front = 0 if kind.sits_inside or recipe.adapter.trains_base else \
+        recipe.adapter.virtual_tokens
+    return in_front + longest + (recipe.reinforcement.answer_tokens if writes else 0)
 
 
 def _labelled_share(recipe: Recipe, known: float | None, length: int) -> float:
@@ -223,6 +230,8 @@ def _mask_width(recipe: Recipe, device: Device, length: int, attention: Attentio
 def _is_joined(recipe: Recipe, device: Device, length: int) -> bool:
     """True where a processor computes the examples of a micro-batch in one row without padding."""
     if not OBJECTIVES[recipe.training.method].joins:
+        return False
+    if not kind_of(recipe.adapter.method).joins_rows:
         return False
     several = recipe.data.packing or recipe.training.batch_size > 1
     fits = recipe.training.batch_size * length <= MOST_JOINED_TOKENS

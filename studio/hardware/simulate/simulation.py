@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from studio.adapters.kinds import kind_of
 from studio.adapters.methods import peft_config
 from studio.errors import ModelError
 from studio.hardware.memory import estimate
@@ -66,6 +67,10 @@ def simulate_recipe(
     guess = estimate(recipe, shape, device, free_bytes=free_bytes, examples=examples)
     work = workload_of(recipe, shape, device, checkpointing=guess.checkpointing,
                        examples=examples)
+    kind = kind_of(recipe.adapter.method)
+    if not work.trains_base and not kind.sits_inside:
+        raise ModelError(f"{kind.label} cannot be simulated: only adapters inside the model can.",
+                         "The estimate by formulas still stands.")
     adapter = None if work.trains_base else peft_config(recipe.adapter, shape)
     return simulate(work, config_of(shape), shape=shape, adapter=adapter, stop=stop)
 
