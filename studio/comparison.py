@@ -15,7 +15,8 @@ from typing import Any, Literal, Protocol
 
 from studio.errors import RunError
 from studio.measures import MEASURES, SHOWN, Measure
-from studio.recipe import Recipe, form_fields, form_from_recipe
+from studio.recipe import Recipe, form_fields, form_from_recipe, is_used
+from studio.recipe.usual import usual_values
 from studio.story import Point, Story
 
 By = Literal["step", "token", "time"]
@@ -211,7 +212,8 @@ def differences(
 ) -> list[Difference]:
     """The fields in which the recipes of runs differ, in the order of the recipe.
 
-    A recipe that cannot be read is None and shows a dash everywhere. `adapted` holds, by run, what
+    A recipe that cannot be read is None and shows a dash everywhere, and so does every recipe for
+    what it makes no use of. `adapted` holds, by run, what
     memory forced a run to change (`Story.adapted`); both values are shown.
     """
     shown = {name: _shown(recipe, (adapted or {}).get(name, {}))
@@ -227,7 +229,9 @@ def differences(
 def _shown(recipe: Recipe | None, adapted: Mapping[str, Any]) -> dict[str, str]:
     if recipe is None:
         return {}
-    texts = {key: value_text(value) for key, value in form_from_recipe(recipe).items()}
+    usual = usual_values(recipe)
+    texts = {key: usual[key] if value == "" and key in usual else value_text(value)
+             for key, value in form_from_recipe(recipe).items() if is_used(key, recipe)}
     changed = {key: f"{value_text(value)} (for memory; {texts[key]} in the recipe)"
                for key, value in adapted.items()
                if key in texts and value_text(value) != texts[key]}
@@ -245,10 +249,12 @@ def value_text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Summary:
-    """A run in figures. Losses are None before they were measured, `best` is (step, loss)."""
+    """A run in figures. Losses are None before they were measured, `best` is (step, loss); None
+    where the run is rewarded and its loss says nothing."""
 
     name: str
     state: str
+    method: str
     step: int
     total_steps: int
     first_loss: float | None
@@ -279,8 +285,9 @@ def summary(story: Story, samples: Sequence[Sampled] = ()) -> Summary:
     points = story.points
     tokens = points[-1].tokens if points else 0
     return Summary(
-        story.name, story.state, story.step, story.total_steps,
-        points[0].loss if points else None, points[-1].loss if points else None, story.best,
+        story.name, story.state, story.method, story.step, story.total_steps,
+        points[0].loss if points else None, points[-1].loss if points else None,
+        None if story.is_rewarded else story.best,
         story.scores[-1].value if story.scores else None, _last_measures(story),
         story.elapsed_seconds, tokens,
         tokens / story.elapsed_seconds if tokens and story.elapsed_seconds else None,

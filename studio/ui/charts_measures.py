@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from studio.story import Story
 
-HEIGHT_PIXELS = 420
-COLOURS = ("#1f8a91", "#d9822b", "#7f84d6", "#c2554d", "#5a9e4b", "#b565a7", "#4c86d1")
+HEIGHT_PIXELS = 460
+COLOURS = ("#1f8a91", "#d9822b", "#7f84d6", "#c2554d", "#5a9e4b", "#b565a7", "#4c86d1", "#b48a1e",
+           "#8d6e5c", "#7b8794")
 SINGLE = "reward/"
 """Before the name of one reward function of several."""
 _POINTS_MEANT = ("margin", "chosen_reward", "rejected_reward", "reward", "reward_spread")
@@ -45,9 +46,11 @@ def measures_figure(story: Story | None) -> go.Figure | None:
     import plotly.graph_objects as go
 
     figure = go.Figure()
+    names = [name for panel in found for name in panel.names]
     for number, panel in enumerate(found, 1):
-        for place, name in enumerate(panel.names):
-            _add(figure, story, name, f"y{number if number > 1 else ''}", place, panel.is_share)
+        for name in panel.names:
+            _add(figure, story, name, f"y{number if number > 1 else ''}", names.index(name),
+                 panel.is_share)
     figure.update_layout(**_layout(story, found))
     return figure
 

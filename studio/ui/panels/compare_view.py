@@ -17,8 +17,8 @@ from studio.ui.charts_compare import colour, dash
 from studio.ui.markup import note, readable_seconds
 from studio.ui.panels.train_view import state_word
 
-MOST_TELLING = {name for shown in SHOWN.values() for name in shown[:2]}
-"""Measures with a column of their own."""
+MOST_TELLING = 2
+"""So many of what a method measures have a column of their own."""
 
 
 def run_label(name: str, title: str) -> str:
@@ -68,7 +68,8 @@ def _columns(rows: Sequence[Summary]):  # type: ignore[no-untyped-def]
     if any(row.score is not None for row in rows):
         columns.append(("Score", lambda row, _: (
             "–" if row.score is None else f"{100 * row.score:.1f} %")))
-    shown = dict.fromkeys(name for row in rows for name in row.measures if name in MOST_TELLING)
+    shown = dict.fromkeys(name for row in rows for name in SHOWN.get(row.method, ())[:MOST_TELLING]
+                          if name in row.measures)
     columns += [(MEASURES[name].label, partial(_measure, name)) for name in shown]
     columns += [("Time", lambda row, _: readable_seconds(row.elapsed_seconds or None)),
                 ("Tokens/s", lambda row, _: (
