@@ -91,3 +91,23 @@ def test_an_upload_is_kept_under_a_safe_free_name(
     for kept in (first, second):
         assert kept.parent == settings.uploads and ".jsonl" in kept.suffixes[-2:]
         assert kept.read_text(encoding="utf-8") == "{}\n"
+
+
+def test_a_preset_says_what_it_sets_for_the_method() -> None:
+    shown = lora_view.preset_view("low memory", Recipe())
+    assert "For SFT: 4-bit LoRA rank 8" in shown
+    rewarded = lora_view.preset_view("balanced", Recipe().with_values({"training.method": "grpo"}))
+    assert "For GRPO" in rewarded and "8 answers of 256 tokens" in rewarded
+
+
+@pytest.mark.parametrize("method", ["adalora", "vera", "ia3", "oft", "prompt_tuning",
+                                    "prefix_tuning", "none"])
+def test_another_adapter_is_shown_beside_lora(
+    settings: Settings, recipe: Recipe, method: str
+) -> None:
+    other = recipe.with_values({"adapter.method": method})
+    found = read(Studio(settings), form_from_recipe(other))
+    assert found.problem is None and found.count is not None
+    shown = lora_view.view(found)
+    assert f"{found.count.trainable:,}" in shown
+    assert "Beside LoRA" in shown and "memory in training" in shown

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from studio.adapters.kinds import KINDS
-from studio.presets import SUMMARIES, apply_preset, preset_names
+from studio.presets import apply_preset, preset_names
+from studio.recipe import Recipe
 from studio.ui import markup
 from studio.ui.guard import guarded
-from studio.ui.panels.lora_view import view
+from studio.ui.panels.lora_view import preset_view, view
 from studio.ui.reading import Reading
 from studio.ui.shared import PRIVATE, Shared, recipe_of
 from studio.ui.widgets import Suggestions, build_box, build_cards, build_fields, keys_of
@@ -28,7 +29,7 @@ KEY = "adapter.method"
 def build(studio: Studio, shared: Shared) -> None:
     """Presets on top, the fields on the left, what they cost on the right."""
     with gr.Row(elem_classes="presets", equal_height=True):
-        buttons = {name: _preset_card(name) for name in preset_names()}
+        buttons = {name: _preset_card(shared, name) for name in preset_names()}
     with gr.Row():
         with gr.Column(scale=5, min_width=380), gr.Group(elem_classes="card"):
             gr.HTML(markup.heading("Adapter", "What is trained beside the frozen base."))
@@ -48,9 +49,10 @@ def kind_cards() -> Suggestions:
     return [(f"{kind.label}\n{kind.summary}", kind.name) for kind in KINDS.values()]
 
 
-def _preset_card(name: str) -> gr.Button:
+def _preset_card(shared: Shared, name: str) -> gr.Button:
     with gr.Column(min_width=220), gr.Group(elem_classes="card preset"):
-        gr.HTML(markup.heading(name.capitalize(), SUMMARIES[name]))
+        words = gr.HTML(preset_view(name, Recipe()), padding=False)
+        shared.add_readout(words, lambda reading: preset_view(name, reading.recipe or Recipe()))
         return gr.Button("Use these settings", size="sm",
                          elem_id=f"preset-{name.replace(' ', '-')}")
 

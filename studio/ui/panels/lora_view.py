@@ -10,8 +10,12 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from studio.adapters.kinds import kind_of, variants_of
+from studio.adapters.words import trained_words
 from studio.errors import StudioError
 from studio.files import readable_bytes
+from studio.presets import SUMMARIES, apply_preset
+from studio.recipe import Recipe
+from studio.recipe.method_words import method_words
 from studio.ui import markup
 from studio.ui.reading import Reading
 
@@ -22,6 +26,19 @@ if TYPE_CHECKING:
 
 SCALED = ("lora", "adalora")
 """Kinds that add B·A, scaled by alpha and the rank."""
+
+
+def preset_view(name: str, recipe: Recipe) -> str:
+    """What a preset is for, and what it would set for the method of `recipe`."""
+    preset = apply_preset(name, recipe)
+    training, wanted = preset.training, preset.reinforcement
+    parts = [trained_words(preset), f"{preset.data.max_length:,} tokens",
+             f"batch {training.batch_size} × {training.gradient_accumulation}"]
+    if method_words(training.method).is_rewarded:
+        parts.append(f"{wanted.generations} answers of {wanted.answer_tokens} tokens each")
+    method = method_words(training.method).short
+    return (markup.heading(name.capitalize(), SUMMARIES[name])
+            + f'<p class="preset-values">For {escape(method)}: {escape(", ".join(parts))}.</p>')
 
 
 def view(reading: Reading) -> str:
