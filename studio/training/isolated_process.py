@@ -16,6 +16,7 @@ from studio.errors import StudioError
 from studio.runs import Run
 from studio.settings import load_settings, prepare_environment
 from studio.training.control import Control
+from studio.training.priority import step_back
 
 
 def main(folder: Path) -> None:
@@ -25,6 +26,7 @@ def main(folder: Path) -> None:
     request = json.loads((folder / "process.json").read_text(encoding="utf-8"))
     settings = load_settings(request["home"], offline=request["offline"])
     prepare_environment(settings)
+    step_back()
     from studio.training.loop import train
 
     run = Run(folder)

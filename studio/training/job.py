@@ -20,6 +20,7 @@ from studio.runs import Run, create_run, list_runs, open_run
 from studio.settings import Settings
 from studio.training.checkpoints import require_resumable
 from studio.training.control import Ask, Control, forget_request
+from studio.training.priority import step_back
 from studio.training.shelf import Shelf
 
 _FREE = "Stop it on the Train tab, or wait until it is done."
@@ -195,5 +196,6 @@ class JobRunner:
             return
         from studio.training.loop import train
 
+        step_back()
         train(job.recipe, job.run, job.control, settings=self._settings, resume=job.resume,
               shelf=self._shelf)
