@@ -122,8 +122,9 @@ def test_without_an_adapter_every_weight_is_trained_and_a_plain_model_is_left(
 
 
 @pytest.mark.parametrize("changes", [
-    {"model__dtype": "bfloat16"},
-    {"model__dtype": "bfloat16", "training__gradient_checkpointing": True},
+    {"model__dtype": "bfloat16", "training__learning_rate": 1e-2},
+    {"model__dtype": "bfloat16", "training__learning_rate": 1e-2,
+     "training__gradient_checkpointing": True},
     {"data__packing": True, "training__batch_size": 1},
     {"training__gradient_accumulation": 3, "training__optimizer": "adafactor"},
     {"adapter__use_dora": True, "adapter__dropout": 0.1, "training__optimizer": "adamw_8bit"},

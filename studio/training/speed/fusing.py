@@ -60,6 +60,8 @@ def fusable(model: Any) -> Fusable:
             else None
         if forward is None or "forward" in vars(module):
             continue
+        if not _first_weight(module).is_floating_point():
+            continue  # quantised
         kind = (type(module), forward, _first_weight(module).dtype)
         if kind not in agreed:
             agreed[kind] = _agree(module, forward)

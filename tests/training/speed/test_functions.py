@@ -154,3 +154,20 @@ def test_a_head_that_is_trained_or_scaled_is_not_plain(tiny_model: Path) -> None
     model.config.final_logit_softcapping = 30.0
     assert not head.has_plain_head(model)
     assert not head.has_plain_head(_adapted(tiny_model, modules_to_save=["lm_head"]))
+
+
+def test_a_quantised_base_keeps_its_own_arithmetic(tiny_model: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    from studio.device import Device
+    from studio.models.loading import load_base
+    from studio.models.source import ModelFolder
+    from studio.recipe import Model
+
+    wanted = Model(source=str(tiny_model), quantization="4bit", dtype="bfloat16")
+    base = load_base(wanted, ModelFolder(tiny_model, "tiny", str(tiny_model)),
+                     Device("cpu", "CPU", "bfloat16", 16_000_000_000))
+    found = fusable(get_peft_model(base, LoraConfig(
+        target_modules="all-linear", task_type="CAUSAL_LM")))
+    assert not found.adapted
+    assert all(type(module).__name__ == "LlamaRMSNorm" for module, _ in found.others)
