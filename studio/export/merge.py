@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.adapters.folder import WEIGHTS_FILE, AdapterFolder, read_adapter_folder, require_fit
+from studio.adapters.kinds import kind_of_peft
 from studio.device import Device, release_memory
 from studio.errors import ExportError
 from studio.export.origin import Origin, find_origin
@@ -39,6 +40,10 @@ _QUANTISED_NOTE = (
     "The adapter was trained over the base in {how}. It was merged into the base in full "
     "precision, since the quantised weights carry rounding errors; answers may differ a little "
     "from those in the Chat tab."
+)
+_LOFTQ_NOTE = (
+    "The adapter makes up for what rounding to 4 bits took from the base (LoftQ), so it was merged "
+    "into the rounded weights, written in full precision."
 )
 
 
@@ -91,6 +96,7 @@ def _merge_into(folder: Path, origin: Origin, settings: Settings, progress: Prog
     from studio.models.source import find_model
 
     adapter = read_adapter_folder(origin.path)
+    _require_mergeable(adapter)
     base = find_model(origin.model.source, settings, revision=origin.model.revision,
                       trust_remote_code=origin.model.trust_remote_code, progress=progress,
                       stop=stop)
@@ -104,8 +110,19 @@ def _merge_into(folder: Path, origin: Origin, settings: Settings, progress: Prog
     _tokenizer(origin, base).save_pretrained(folder)
     del model
     release_memory(_MAIN_MEMORY)
+    if origin.makes_up_for_rounding:
+        return [_LOFTQ_NOTE]
     quantization = origin.model.quantization
     return [] if quantization == "none" else [_QUANTISED_NOTE.format(how=quantization)]
+
+
+def _require_mergeable(adapter: AdapterFolder) -> None:
+    kind = kind_of_peft(adapter.method)
+    if kind is not None and not kind.merges:
+        raise ExportError(
+            f"An adapter of {kind.label} cannot be merged: its learned tokens stand before the "
+            "text and are no part of any weight.",
+            "Pass the adapter folder on as it is: PEFT loads it onto the base.")
 
 
 def _merged_model(origin: Origin, base: ModelFolder, adapter: AdapterFolder, dtype_name: str,
@@ -115,9 +132,14 @@ def _merged_model(origin: Origin, base: ModelFolder, adapter: AdapterFolder, dty
     from studio.models.loading import load_base
 
     progress(Step(f"Loading {base.name} in {dtype_name}"))
-    whole = origin.model.model_copy(update={"quantization": "none", "dtype": dtype_name,
-                                            "attention": "auto"})
-    loaded = load_base(whole, base, _MAIN_MEMORY)
+    as_merged = origin.model.model_copy(update={
+        "quantization": "4bit" if origin.makes_up_for_rounding else "none", "dtype": dtype_name,
+        "attention": "auto"})
+    loaded: Any = load_base(as_merged, base, _MAIN_MEMORY)
+    if origin.makes_up_for_rounding:
+        import torch
+
+        loaded = loaded.dequantize(getattr(torch, dtype_name))
     require_fit(adapter, loaded, base.name)
     end_if_stopped(stop)
     peft_model = PeftModel.from_pretrained(loaded, str(adapter.path), torch_device="cpu")

@@ -19,12 +19,17 @@ RECIPE_FILE = "recipe.yaml"
 
 @dataclass(frozen=True)
 class Origin:
-    """`path` holds the adapter, or the whole model where `is_full_model`; `model` is its base."""
+    """`path` holds the adapter, or the whole model where `is_full_model`; `model` is its base.
+
+    `makes_up_for_rounding`: the adapter began at what rounding the base to 4 bits took (LoftQ), so
+    it belongs to the rounded weights.
+    """
 
     name: str
     path: Path
     model: Model
     is_full_model: bool
+    makes_up_for_rounding: bool = False
 
     @property
     def base_to_show(self) -> str:
@@ -50,8 +55,11 @@ def find_origin(given: Path) -> Origin:
                           "is nothing to merge or convert.",
                           f"Its folder {path} can be passed on as it is.")
     full = is_full_model(path)
-    model = load_recipe(run / RECIPE_FILE).model if run is not None else _recorded_base(path, full)
-    return Origin(name, path, model, full)
+    if run is None:
+        return Origin(name, path, _recorded_base(path, full), full)
+    recipe = load_recipe(run / RECIPE_FILE)
+    is_rounded = recipe.adapter.method == "lora" and recipe.adapter.init == "loftq"
+    return Origin(name, path, recipe.model, full, is_rounded)
 
 
 def default_merge_folder(settings: Settings, name: str) -> Path:

@@ -29,8 +29,10 @@ from studio.runs import (
     checkpoint_step,
     require_run_folder,
 )
+from studio.training.start_values import START_FILE
 
-WRITTEN_WHOLE = ("adapter", "environment.json", "process.json", "traceback.txt", "trackers.json")
+WRITTEN_WHOLE = ("adapter", "environment.json", "process.json", "traceback.txt", "trackers.json",
+                 START_FILE)
 """What a training writes beside its name into the run's own folder. Other programs write there too
 (a name, a wish), so nothing else is taken for a leftover."""
 

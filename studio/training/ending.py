@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from studio.runs import Run
 from studio.training.control import Ask
+from studio.training.start_values import START_FILE
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def ending_after(asked: Ask, step: int, total_steps: int) -> Ending:
 
 def forget_learned(run: Run) -> None:
     """Delete checkpoints and adapter; the recipe and the story of the run stay."""
+    (run.path / START_FILE).unlink(missing_ok=True)
     for path in (run.checkpoint_path, run.adapter_path):
         shutil.rmtree(path, ignore_errors=True)
         if path.exists():

@@ -16,6 +16,7 @@ from studio.adapters import count_trainable
 from studio.adapters.kinds import kind_of
 from studio.chat.sampling import Sampling
 from studio.chat.session import ChatSession, Column
+from studio.errors import ExportError
 from studio.export.merge import merge
 from studio.models.shape import model_shape
 from studio.recipe import Recipe
@@ -105,6 +106,9 @@ def check_everywhere(settings: Settings, recipe: Recipe, tmp_path: Path) -> None
     check_chat(settings, recipe, run, plain)
     if kind_of(recipe.adapter.method).merges:
         check_merged(settings, run, plain, tmp_path / "merged")
+    else:
+        with pytest.raises(ExportError, match="cannot be merged"):
+            merge(run.path, tmp_path / "merged", settings)
 
 
 def losses_of(run: Run) -> dict[int, float]:

@@ -5,10 +5,12 @@ Slow, since bitsandbytes is; that 4 and 8 bits train at all is in the tests of q
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from studio.export.merge import merge
 from studio.recipe import Recipe
 from studio.runs import Run, create_run
 from studio.settings import Settings
@@ -28,13 +30,26 @@ def test_each_kind_learns_over_a_quantised_base(
     check(settings, recipe_of(make_recipe, {**WAYS[way], "model__quantization": bits}), bits)
 
 
-def test_loftq_learns_over_a_4_bit_base(settings: Settings, make_recipe: MakeRecipe) -> None:
-    check(settings, recipe_of(make_recipe, {
-        "model__quantization": "4bit", "adapter__init": "loftq",
-        "training__learning_rate": 1e-2}), "4bit")
+def test_loftq_learns_over_a_4_bit_base_and_is_merged_into_the_rounded_weights(
+    settings: Settings, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    recipe = recipe_of(make_recipe, {"model__quantization": "4bit", "adapter__init": "loftq",
+                                     "training__learning_rate": 1e-2})
+    run = check(settings, recipe, "4bit")
+    merged = merge(run.path, tmp_path / "merged", settings)
+    assert "LoftQ" in merged.notes[0]
+    ids = torch.arange(3, 40)[None]
+    with torch.no_grad():
+        whole = AutoModelForCausalLM.from_pretrained(merged.path)(input_ids=ids).logits
+        # In evaluation mode bitsandbytes computes in 16 bits on a CPU.
+        apart = quantised_model(recipe, run, "4bit").train()(input_ids=ids).logits
+    assert (whole - apart).abs().max() < 1e-3 * apart.std()
 
 
-def check(settings: Settings, recipe: Recipe, bits: str) -> None:
+def check(settings: Settings, recipe: Recipe, bits: str) -> Run:
     run = create_run(settings, recipe, "parts")
     assert train(recipe, run, lambda: run.story().step >= 3, settings=settings) == "stopped"
     assert train(recipe, run, lambda: False, settings=settings, resume=True) == "done"
@@ -45,6 +60,7 @@ def check(settings: Settings, recipe: Recipe, bits: str) -> None:
     # One example at a time, 8-bit products round their inputs by other outliers.
     near = 1e-3 if bits == "4bit" else 2e-2
     assert plain_loss(plain, recipe, settings) == pytest.approx(run.story().evals[-1][1], rel=near)
+    return run
 
 
 def trained(settings: Settings, recipe: Recipe, name: str) -> Run:
