@@ -41,3 +41,12 @@ def test_every_verb_is_named_in_the_readme() -> None:
     verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
     assert {verb for verb in verbs if verb != "serve" and f"`{verb}" not in README
             and f" {verb}`" not in README} == set()
+
+
+def test_every_method_and_adapter_is_named_in_the_readme() -> None:
+    from studio.adapters.kinds import KINDS
+    from studio.recipe.method_words import METHODS
+
+    section = README.split("## Every method, every adapter")[1].split("\n## ")[0]
+    for name in (*METHODS, *KINDS):
+        assert f"`{name}`" in section, name
