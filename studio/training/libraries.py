@@ -7,6 +7,7 @@ again and again takes a fifth of the time, and would take a part of every later 
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 
 _lock = threading.Lock()
@@ -22,7 +23,7 @@ def load_libraries() -> None:
     global _are_loaded
     with _lock:
         if not _are_loaded:
-            was_looking = gc.isenabled()
+            was_looking, is_first = gc.isenabled(), "torch" not in sys.modules
             gc.disable()
             try:
                 import datasets  # noqa: F401
@@ -31,7 +32,8 @@ def load_libraries() -> None:
                 import transformers  # noqa: F401
                 from trl import SFTTrainer  # noqa: F401
             finally:
-                gc.freeze()
+                if is_first:  # else a model may be among the objects already
+                    gc.freeze()
                 if was_looking:
                     gc.enable()
             _are_loaded = True
