@@ -80,6 +80,7 @@ _RULES: dict[str, _Rule] = {
     "reinforcement.scale_rewards": _method("grpo"),
     "speed.join_rows": _LEARNS_ROWS,
     "speed.skip_prompt_logits": _LEARNS_ROWS,
+    "speed.group_by_length": lambda recipe: not _WRITES(recipe),
     "monitor.sample_prompts": _ANSWERS,
     "monitor.sample_records": _ANSWERS,
     "monitor.sample_steps": _ANSWERS,

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from studio.recipe.method_words import method_words
 from studio.runs import Run, checkpoint_step
 from studio.training.observer import Live, Observer
 
@@ -49,9 +50,10 @@ class BestEvaluation(Observer):
         since = evaluations_since_best(self._losses, wanted.early_stopping_min_change)
         if 0 < wanted.early_stopping_patience <= since and step < self._live.total_steps:
             best = self._live.run.story().best
-            where = f"; the best was {best[1]:.4f} after step {best[0]}" if best else ""
-            self._live.finish(f"Ended early after step {step}: the held-out loss was not better in "
-                              f"{since} evaluations{where}.")
+            name, sign = _measured(self._live)
+            where = f"; the best was {sign * best[1]:.4f} after step {best[0]}" if best else ""
+            self._live.finish(f"Ended early after step {step}: the held-out {name} was not better "
+                              f"in {since} evaluations{where}.")
 
 
 def choose_weights(trainer: Any) -> int | None:
@@ -79,12 +81,19 @@ def _best(trainer: Any, live: Live, last: int) -> tuple[int, str]:
     best = live.run.story().best if live.recipe.training.keep == "best" else None
     if best is None or best[0] == last:
         return last, ""
+    name, sign = _measured(live)
     if _load(trainer, live.run, best[0], exactly=True):
-        return best[0], f"which has the best held-out loss ({best[1]:.4f})"
+        return best[0], f"which has the best held-out {name} ({sign * best[1]:.4f})"
     live.run.append("note", level="warning", text=(
-        f"There is no complete checkpoint of step {best[0]}, which has the best held-out loss; the "
-        f"result is of the last step, {last}."))
+        f"There is no complete checkpoint of step {best[0]}, which has the best held-out {name}; "
+        f"the result is of the last step, {last}."))
     return last, ""
+
+
+def _measured(live: Live) -> tuple[str, int]:
+    """What an evaluation measures, and 1; -1 where its loss is minus that."""
+    is_rewarded = method_words(live.recipe.training.method).is_rewarded
+    return ("reward", -1) if is_rewarded else ("loss", 1)
 
 
 def _load(trainer: Any, run: Run, step: int, *, exactly: bool = False) -> int:

@@ -28,6 +28,7 @@ class RewardedPart:
 
     def __init__(self, reporter: TrainReporter, rewarding: Rewarding, setup: Setup) -> None:
         self._reporter, self._rewarding, self._setup = reporter, rewarding, setup
+        self._is_limit_told = False
 
     def measured(self, stop: Callable[[], bool]) -> HeldOut | None:
         """Minus the mean reward as the loss, and what is measured beside it; None if stopped on
@@ -44,7 +45,9 @@ class RewardedPart:
     def _measured(self) -> HeldOut | None:
         live = self._reporter.live
         assert live is not None and self._setup.held_out is not None
-        rows = self._setup.held_out.select(range(min(MOST_PROMPTS, len(self._setup.held_out))))
+        held_out = self._setup.held_out
+        self._tell_limit(len(held_out))
+        rows = held_out.select(range(min(MOST_PROMPTS, len(held_out))))
         prompts = fitting(live, [Prompt(row["shown"], row["prompt_ids"], row["expected"])
                                  for row in rows])
         turns = {tuple(row["prompt_ids"]): row["turns"] for row in rows}
@@ -57,6 +60,13 @@ class RewardedPart:
                    for prompt, answer in zip(prompts, answers, strict=True)]
         return _held_out(answers, self._rewarding.of(written))
 
+    def _tell_limit(self, prompts: int) -> None:
+        if prompts > MOST_PROMPTS and not self._is_limit_told:
+            self._is_limit_told = True
+            self._reporter.run.append("note", level="info", text=(
+                f"Of {prompts:,} held-out prompts the first {MOST_PROMPTS} are answered at each "
+                "evaluation, to save time."))
+
 
 def _held_out(answers: Sequence[Answer], given: Sequence[Given]) -> HeldOut:
     reward = math.fsum(one.total for one in given) / len(given)
@@ -67,4 +77,4 @@ def _held_out(answers: Sequence[Answer], given: Sequence[Given]) -> HeldOut:
         values = [one.single[name] for one in given if not math.isnan(one.single[name])]
         if values:
             logs[f"rewards/{name}/mean"] = math.fsum(values) / len(values)
-    return HeldOut(-reward, logs)
+    return HeldOut(0.0 - reward, logs)  # 0.0, or no reward would be -0.0

@@ -154,6 +154,9 @@ def test_the_held_out_prompts_are_answered_and_the_best_evaluation_is_the_highes
     best = max(evals, key=lambda event: event["measures"]["reward"])
     assert run.story().best == (best["step"], best["loss"])
     assert run.story().result_step == best["step"]
+    [told] = [event["text"] for event in run.events() if event["type"] == "result"]
+    assert told in ("", f"The result is of step {best['step']}, which has the best held-out "
+                        f"reward ({-best['loss']:.4f}).")
 
 
 def test_a_few_answers_of_each_step_are_kept_with_what_they_got(
