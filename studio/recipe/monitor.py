@@ -31,8 +31,8 @@ class Monitor(Part):
         64, "Tokens per answer", "Longer answers are cut.", rare=True, ge=1, le=4096, step=16,
         top=512,
     )
-    scorer: Literal["none", "exact_match", "json_valid", "json_equal", "contains", "regex",
-                    "python"] = setting(
+    scorer: Literal["none", "exact_match", "similarity", "json_valid", "json_equal",
+                    "contains", "regex", "python"] = setting(
         "none", "Score the answers", "At each evaluation held-out prompts are answered and the "
         "answers scored. python calls a function of your own.", rare=True,
     )

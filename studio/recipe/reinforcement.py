@@ -16,8 +16,9 @@ class Reinforcement(Part):
     """Learning from rewarded answers of its own."""
 
     rewards: dict[str, float] = setting(
-        {"exact_match": 1.0}, "Rewards",
-        "One a line with its weight: exact_match: 1, contains=text: 1, json_valid: 1, json_equal: "
+        {"similarity": 1.0}, "Rewards",
+        "One a line with its weight: similarity: 1 (how near to the record's own answer; a good "
+        "start), exact_match: 1, contains=text: 1, json_valid: 1, json_equal: "
         "1, regex=pattern: 1, length=100: 0.5 (tokens to aim at), model=RUN: 1 (a trained reward "
         "model), python=file.py:function: 1 (your own).",
     )
@@ -58,7 +59,7 @@ class Reinforcement(Part):
     @classmethod
     def _rewards_usable(cls, value: dict[str, float]) -> dict[str, float]:
         if not value:
-            raise ValueError("name at least one reward, such as exact_match: 1")
+            raise ValueError("name at least one reward, such as similarity: 1")
         if not any(value.values()):
             raise ValueError("every reward has the weight 0: give one of them another")
         return value

@@ -6,6 +6,7 @@ model is `scoring.py`.
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import math
 import re
@@ -24,6 +25,7 @@ from studio.recipe import Monitor
 Scorer = Callable[[str, str, str], float]
 """(answer, expected, prompt) -> 0..1."""
 
+_COMPARED_CHARACTERS = 600
 _FROM_0_TO_1 = " from 0 to 1"
 _KEY = "monitor.scorer_value"
 _REASONING = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
@@ -70,6 +72,16 @@ def json_equal(answer: str, expected: str, prompt: str = "") -> float:
     """1 where both are the same JSON; order of keys and spaces do not count."""
     got = canonical_json(answer)
     return float(got is not None and got == canonical_json(expected))
+
+
+def similarity(answer: str, expected: str, prompt: str = "") -> float:
+    """The share of both texts that stands in the other in the same order (Ratcliff and Obershelp);
+    1 where they are the same, runs of white space counted as one space.
+
+    Of very long texts the beginning counts, since the time grows with the square of the length.
+    """
+    texts = [" ".join(text.split())[:_COMPARED_CHARACTERS] for text in (answer, expected)]
+    return difflib.SequenceMatcher(None, *texts, autojunk=False).ratio()
 
 
 def contains(wanted: str = "") -> Scorer:
@@ -178,7 +190,8 @@ class _TheirMistake:
 
 
 _SCORERS: dict[str, Callable[[str], Scorer]] = {
-    "exact_match": lambda value: exact_match, "json_valid": lambda value: json_valid,
+    "exact_match": lambda value: exact_match, "similarity": lambda value: similarity,
+    "json_valid": lambda value: json_valid,
     "json_equal": lambda value: json_equal, "contains": contains, "regex": regex,
     "python": own_function,
 }

@@ -8,7 +8,7 @@ import pytest
 
 from studio.errors import RecipeError, RunError
 from studio.recipe import Monitor
-from studio.training.scorers import ScoringError, scorer_for
+from studio.training.scorers import ScoringError, scorer_for, similarity
 
 
 def _score(answer: str, expected: str = "", scorer: str = "exact_match", value: str = "") -> float:
@@ -21,6 +21,9 @@ def _score(answer: str, expected: str = "", scorer: str = "exact_match", value: 
     ("exact_match", "", "Paris is\n nice ", "Paris is nice", 1),
     ("exact_match", "", "paris", "Paris", 0),
     ("exact_match", "", "<think>\nhm, Paris\n</think>\n\nParis", "Paris", 1),
+    ("similarity", "", "a  b\nc", "a b c", 1),
+    ("similarity", "", "abcd", "xbcy", 0.5),
+    ("similarity", "", "one", "", 0),
     ("json_valid", "", ' {"a": [1, 2]} ', "", 1),
     ("json_valid", "", "[]", "", 1),
     ("json_valid", "", '{"a": 1', "", 0),
@@ -40,6 +43,12 @@ def test_each_scorer_tells_a_good_answer_from_a_bad_one(
     scorer: str, value: str, answer: str, expected: str, score: float
 ) -> None:
     assert _score(answer, expected, scorer, value) == score
+
+
+def test_the_nearer_of_two_answers_is_more_like_the_expected_one() -> None:
+    expected = '{"item": "pizza", "quantity": 2}'
+    near, far = '{"item": "pizza"}', "Sure, here are two pizzas for you!"
+    assert 1 > similarity(near, expected) > similarity(far, expected) > 0
 
 
 def test_no_scorer_scores_nothing() -> None:

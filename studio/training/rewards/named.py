@@ -25,6 +25,7 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
+    "similarity": Kind(compares=True),
     "exact_match": Kind(compares=True),
     "json_equal": Kind(compares=True),
     "json_valid": Kind(),

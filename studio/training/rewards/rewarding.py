@@ -24,6 +24,7 @@ from studio.training.scorers import (
     json_valid,
     own_function,
     regex,
+    similarity,
     without_reasoning,
 )
 
@@ -159,5 +160,5 @@ def scorer_of(one: Named) -> Scorer:
             return regex(one.argument, one.field)
         case "python":
             return own_function(one.argument, one.field, is_share=False)
-    return {"exact_match": exact_match, "json_valid": json_valid,
+    return {"similarity": similarity, "exact_match": exact_match, "json_valid": json_valid,
             "json_equal": json_equal}[one.kind]

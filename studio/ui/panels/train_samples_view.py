@@ -25,7 +25,8 @@ ENDS_SHOWN = 4
 """So many of the first and of the last answers stand open, the ones between are folded."""
 SCORED_SHOWN = 30
 SCORER_WORDS = {
-    "exact_match": "exactly as expected", "json_valid": "valid JSON",
+    "exact_match": "exactly as expected", "similarity": "like the expected",
+    "json_valid": "valid JSON",
     "json_equal": "the expected JSON", "contains": "holds the text", "regex": "fits the pattern",
     "python": "by your own function",
 }

@@ -33,6 +33,7 @@ def written(text: str, expected: str = "", tokens: int = 4) -> Written:
 @pytest.mark.parametrize(("name", "expected", "right", "near"), [
     ("exact_match", "Paris", "Paris", "Paris."),
     ("exact_match", "a b", " a\n b ", "ab"),
+    ("similarity", "Paris", "Paris", "xyz"),
     ("json_valid", "", '{"a": [1]}', '{"a": [1]'),
     ("json_valid", "", "[]", 'The answer: {"a": 1}'),
     ("json_equal", '{"a": 1, "b": 2}', '{ "b":2,"a":1 }', '{"a": 1, "b": "2"}'),
