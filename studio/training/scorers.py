@@ -80,8 +80,8 @@ def similarity(answer: str, expected: str, prompt: str = "") -> float:
 
     Of very long texts the beginning counts, since the time grows with the square of the length.
     """
-    texts = [" ".join(text.split())[:_COMPARED_CHARACTERS] for text in (answer, expected)]
-    return difflib.SequenceMatcher(None, *texts, autojunk=False).ratio()
+    got, wanted = (" ".join(text.split())[:_COMPARED_CHARACTERS] for text in (answer, expected))
+    return difflib.SequenceMatcher(None, got, wanted, autojunk=False).ratio()
 
 
 def contains(wanted: str = "") -> Scorer:
