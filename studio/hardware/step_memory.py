@@ -50,9 +50,15 @@ def activations(work: Workload, shape: ModelShape) -> PartBytes:
     copies = 0 if work.checkpointing else layer_bytes(work, shape).kept_weights
     size = shape.layers * (work.tokens * per_layer + copies)
     return part("activations", size,
-                f"{work.batch} examples x {work.length} tokens x {shape.layers} layers x "
+                f"{work.batch} {_examples(work)} x {work.length} tokens x {shape.layers} layers x "
                 f"{per_layer:,.0f} bytes: {what}"
                 + (f", and {copies:,} bytes of adapted experts in each layer" if copies else ""))
+
+
+def _examples(work: Workload) -> str:
+    """"examples", or "examples of 2 answers"."""
+    rows = OBJECTIVES[work.objective].rows
+    return "examples" if rows == 1 else f"examples of {rows} answers"
 
 
 def recomputation(work: Workload, shape: ModelShape) -> PartBytes:

@@ -17,6 +17,7 @@ class MethodWords:
     """`label` names it, `short` names it in a table, `summary` says what it does, `examples` what
     a step counts.
 
+    `memory`: what a step computes beside the usual, in a sentence.
     `has_perplexity`: its loss is of single tokens, so that exp(loss) means something.
     `is_rewarded`: its loss means little, and its held-out loss is minus the mean reward.
     """
@@ -25,10 +26,14 @@ class MethodWords:
     short: str
     summary: str
     examples: str = "examples"
+    memory: str = ""
     has_perplexity: bool = False
     is_rewarded: bool = False
 
 
+_TWO = "Each example is two answers, computed together."
+_WRITES = ("Answers are written first, which keeps what was read and needs no gradients; then they "
+           "are learned from. A batch counts answers.")
 METHODS: Mapping[Method, MethodWords] = {
     "sft": MethodWords(
         "Answers (SFT)", "SFT", "Imitates given answers. Where nearly everybody begins.",
@@ -39,25 +44,28 @@ METHODS: Mapping[Method, MethodWords] = {
         has_perplexity=True),
     "dpo": MethodWords(
         "Preferences (DPO)", "DPO",
-        "Prefers one answer to another and stays near where it began.", "pairs of answers"),
+        "Prefers one answer to another and stays near where it began.", "pairs of answers",
+        f"{_TWO} Then the model as it was reads them once more, without gradients."),
     "orpo": MethodWords(
         "Preferences (ORPO)", "ORPO",
-        "Imitates the better answer and moves off the other, in one go.", "pairs of answers"),
+        "Imitates the better answer and moves off the other, in one go.", "pairs of answers",
+        _TWO),
     "kto": MethodWords(
         "Good or bad (KTO)", "KTO", "Learns from single answers, with no pairs.",
-        "judged answers"),
+        "judged answers",
+        "The model as it was reads every answer once more, without gradients."),
     "reward": MethodWords(
         "Reward model", "reward",
         "Becomes a judge that gives answers points, for grpo and rloo. Writes nothing.",
-        "pairs of answers"),
+        "pairs of answers", f"{_TWO} There are no word scores, since it writes nothing."),
     "grpo": MethodWords(
         "Rewarded answers (GRPO)", "GRPO",
         "Answers by itself, several times; what is rewarded grows.", "answers of its own",
-        is_rewarded=True),
+        _WRITES, is_rewarded=True),
     "rloo": MethodWords(
         "Rewarded answers (RLOO)", "RLOO",
         "The same, simpler: each answer against the mean of the others.", "answers of its own",
-        is_rewarded=True),
+        _WRITES, is_rewarded=True),
 }
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from studio.files import readable_bytes
 from studio.hardware.free_now import level
-from studio.hardware.part_words import words
+from studio.hardware.part_words import words as part_words
+from studio.recipe.method_words import method_words
 from studio.ui import markup
 
 if TYPE_CHECKING:
@@ -41,8 +42,16 @@ def memory_card(reading: Reading) -> str:
         f"between {readable_bytes(estimate.low_bytes)} and {readable_bytes(estimate.high_bytes)}"
         f" · {free_text}</span></div>"
         f"{_bar(estimate, free)}{markup.note(verdict(estimate, free), level=level(estimate, free))}"
-        f"{legend(estimate.parts)}</div>"
+        f"{_of_method(reading)}{legend(estimate.parts)}</div>"
     )
+
+
+def _of_method(reading: Reading) -> str:
+    """What a step of the method computes beside the usual; nothing where that is nothing."""
+    words = method_words(reading.recipe.training.method) if reading.recipe else None
+    if words is None or not words.memory:
+        return ""
+    return f'<p class="quiet memory-method">{escape(words.short)}: {escape(words.memory)}</p>'
 
 
 def before_and_after(before: Estimate, after: Estimate, free_bytes: int) -> str:
@@ -79,11 +88,11 @@ def _row(part: PartBytes, job: str) -> str:
     return (
         f'<div class="memory-row{none}" tabindex="0" title="{_title(part, job)}">'
         f'<span class="swatch part-{escape(part.name)}"></span>'
-        f'<span class="memory-name">{escape(words(part.name, job))}</span>'
+        f'<span class="memory-name">{escape(part_words(part.name, job))}</span>'
         f'<span class="memory-formula">{escape(part.formula)}</span>'
         f'<span class="memory-bytes">{readable_bytes(part.bytes)}</span></div>'
     )
 
 
 def _title(part: PartBytes, job: str = "train") -> str:
-    return escape(f"{words(part.name, job)}: {readable_bytes(part.bytes)}. {part.formula}")
+    return escape(f"{part_words(part.name, job)}: {readable_bytes(part.bytes)}. {part.formula}")

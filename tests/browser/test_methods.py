@@ -69,7 +69,8 @@ def test_a_method_and_an_adapter_bring_their_fields_and_their_learning_rate(
 
 
 def test_data_of_another_format_is_told_and_one_press_takes_a_method_for_it(
-    idle_studio: Program, open_page: Callable[[str], Any], tiny_model: Path, tmp_path: Path
+    studio_at: Callable[[Path], Program], open_page: Callable[[str], Any], tiny_model: Path,
+    tmp_path: Path,
 ) -> None:
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text("".join(json.dumps({
@@ -77,7 +78,7 @@ def test_data_of_another_format_is_told_and_one_press_takes_a_method_for_it(
         "rejected": "I do not know."}) + "\n" for number in range(12)), encoding="utf-8")
     recipe = tmp_path / "recipe.yaml"
     save_recipe(short_recipe(tiny_model, tmp_path, **{"data.source": str(pairs)}), recipe)
-    page = open_page(idle_studio.url)
+    page = open_page(studio_at(tmp_path / "home").url)
     open_recipe(page, recipe)
     for tab, note in (("Dataset", "#dataset-method-data"), ("Train", "#train-method-data")):
         show_tab(page, tab)
@@ -86,3 +87,13 @@ def test_data_of_another_format_is_told_and_one_press_takes_a_method_for_it(
     page.locator("#field-training-method input[value=dpo]:checked").wait_for()
     page.locator("#train-method-data .note").wait_for(state="detached")
     shown(page, "field-preference-loss")
+
+    # The method trains, and its margin has a plot of its own.
+    page.locator("#train-start").click()
+    page.locator("#train-status .run-head[data-state=done]").wait_for()
+    wait_for_text(page, "#train-status", r"Preferences \(DPO\).*margin")
+    shown(page, "train-measured")
+
+    # The same with answers of its own: of the pairs, what is asked is the prompt.
+    choose(page, "field-training-method", "grpo")
+    wait_for_text(page, "#train-method-data", "prompts")
