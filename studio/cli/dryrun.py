@@ -19,6 +19,7 @@ from studio.cli.common import (
 from studio.cli.show import console
 from studio.errors import RecipeError
 from studio.files import readable_bytes
+from studio.recipe.method_words import method_words
 from studio.settings import Settings
 
 verbs = typer.Typer()
@@ -75,8 +76,9 @@ def _show_measured(found: dict[str, Any]) -> None:
     show.table(f"Memory on {found['device']}", ("Part", "Estimated", "Measured"), [*rows, total])
     console.print(f"{found['sentence']} {found['sentence_before_steps']}".rstrip())
     if found["ran_out"] is None:
-        console.print(f"The longest micro-batch: {found['batch']} examples, {found['tokens']:,} "
-                      f"tokens; {found['seconds_per_step']:.1f} s per optimizer step.")
+        examples = method_words(found["method"]).counted(found["batch"])
+        console.print(f"The longest micro-batch: {examples}, {found['tokens']:,} tokens; "
+                      f"{found['seconds_per_step']:.1f} s per optimizer step.")
         console.print(f"The whole run, {found['total_steps']:,} steps: about "
                       f"{show.duration(found['seconds_about'])}, at most "
                       f"{show.duration(found['seconds_at_most'])}, without evaluations.")

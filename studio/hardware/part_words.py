@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from studio.hardware.workload import LABELLED_SHARE
+from studio.hardware.objectives import OBJECTIVES
+from studio.hardware.workload import LABELLED_SHARE, learns_answers_only
+from studio.recipe.method_words import method_words
 
 if TYPE_CHECKING:
     from studio.device import Device
@@ -38,18 +40,18 @@ def assumptions(
 
     `data_is_known`: it was made for the longest example and the share of answers of real data.
     """
-    data, training = recipe.data, recipe.training
-    count = training.batch_size
+    training = recipe.training
     lines = [] if data_is_known else [
-        f"{count} example{'s' if count > 1 else ''} of {data.max_length:,} tokens at once, the "
-        "longest that the recipe allows: shorter ones take less.",
+        f"{method_words(training.method).counted(training.batch_size)} of {_tokens(recipe)} at "
+        "once, the longest that the recipe allows: shorter ones take less.",
     ]
     lines += [
         f"Gradient checkpointing is {'on' if found.checkpointing else 'off'}"
         + (", decided for the memory that is free." if training.gradient_checkpointing == "auto"
            else ", as the recipe says."),
     ]
-    if data.loss_on == "responses" and not data_is_known:
+    writes = OBJECTIVES[training.method].writes
+    if learns_answers_only(recipe) and not writes and not data_is_known:
         lines.append(f"{LABELLED_SHARE:.0%} of the tokens are answers and carry loss.")
     if recipe.model.attention == "auto":
         lines.append("Attention is PyTorch's own (sdpa).")
@@ -61,3 +63,11 @@ def assumptions(
     else:
         lines.append("This program is the only one on the GPU; what others hold is not counted.")
     return tuple(lines)
+
+
+def _tokens(recipe: Recipe) -> str:
+    """The length of one example at most, in words."""
+    step, tokens = OBJECTIVES[recipe.training.method], f"{recipe.data.max_length:,} tokens"
+    if step.writes:
+        return f"{recipe.reinforcement.answer_tokens:,} tokens behind prompts of {tokens}"
+    return f"{step.rows} × {tokens}" if step.rows > 1 else tokens

@@ -210,9 +210,17 @@ def _longest(recipe: Recipe, known: int | None) -> int:
 def _labelled_share(recipe: Recipe, known: float | None, length: int) -> float:
     if OBJECTIVES[recipe.training.method].writes:
         return recipe.reinforcement.answer_tokens / length
-    if recipe.training.method == "sft" and recipe.data.loss_on == "all":
+    if not learns_answers_only(recipe):
         return 1.0
     return LABELLED_SHARE if known is None else known
+
+
+def learns_answers_only(recipe: Recipe) -> bool:
+    """Whether a part of the data's tokens carries no loss: what stands before the answers."""
+    method = recipe.training.method
+    if OBJECTIVES[method].scores or method == "pretrain":
+        return False
+    return method != "sft" or recipe.data.loss_on != "all"
 
 
 def _mask_width(recipe: Recipe, device: Device, length: int, attention: Attention) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.files import readable_bytes
 from studio.hardware.calibration import IN_TENSORS, PASSING, passing_bytes
+from studio.hardware.objectives import OBJECTIVES
 from studio.training.phases import Phase
 
 if TYPE_CHECKING:
@@ -39,11 +40,13 @@ class DryRun:
     `measured_bytes` is the peak of the two steps: reserved memory and CUDA's own on a GPU, resident
     memory elsewhere; None where it ran out. `estimated` is uncalibrated, of the micro-batch that
     was measured. `seconds_at_most` takes every batch for the longest one, `seconds_about` goes by
-    the tokens of all; both without evaluations and checkpoints.
+    the tokens of all; both without evaluations and checkpoints. `tokens` are of the micro-batch,
+    padding included, of both answers of a pair; `longest_tokens` of its longest text.
     """
 
     device: str
     kind: str
+    method: str
     estimated: Estimate
     measured_bytes: int | None
     parts: tuple[MeasuredPart, ...]
@@ -128,11 +131,13 @@ def dry_run_of(
     estimated = _estimated(recipe, shape, device, facts)
     measured = None if outcome["ran_out"] else _Measured(facts, phases, outcome["outside_bytes"],
                                                          device, estimated)
+    tokens, method = facts.get("tokens"), recipe.training.method
     found = DryRun(
-        device.name, device.kind, estimated, measured.total_bytes if measured else None,
+        device.name, device.kind, method, estimated, measured.total_bytes if measured else None,
         measured.parts() if measured else tuple(
             MeasuredPart(part.name, part.bytes, None) for part in estimated.parts),
-        phases, outcome["ran_out"], facts.get("batch"), facts.get("tokens"),
+        phases, outcome["ran_out"], facts.get("batch"),
+        tokens and tokens * OBJECTIVES[method].rows,
         facts.get("longest_tokens"), facts.get("total_steps"),
         choices=tuple(facts.get("choices", ())))
     return dataclasses.replace(found, **_durations(recipe, facts, phases)) if measured else found

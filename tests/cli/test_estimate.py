@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 from studio.cli import main
+from studio.device import pick_device
+from studio.hardware.memory import estimate
+from studio.hardware.part_words import assumptions
+from studio.recipe import Recipe
 from studio.settings import Settings
+from tests.hardware.shapes import shape_of
 
 
 @pytest.fixture
@@ -49,6 +54,26 @@ def test_an_explanation_names_every_part_and_fits_eighty_columns(call: Any, job:
         assert " ".join(line.split()) in together
     assert " ".join(found["basis"].split()) in together
     assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(("method", "words", "has_share"), [
+    ("sft", "4 examples of 512 tokens at once", True),
+    ("pretrain", "4 rows of text of 512 tokens", False),
+    ("dpo", "4 pairs of answers of 2 × 512 tokens", True),
+    ("kto", "4 judged answers of 512 tokens", True),
+    ("reward", "4 pairs of answers of 2 × 512 tokens", False),
+    ("grpo", "4 answers of its own of 256 tokens behind prompts of 512 tokens", False),
+])
+def test_what_is_taken_for_granted_speaks_of_the_method(
+    method: str, words: str, has_share: bool
+) -> None:
+    recipe = Recipe().with_values({
+        "training.method": method, "training.batch_size": 4, "data.max_length": 512,
+        "reinforcement.answer_tokens": 256})
+    shape, device = shape_of("starter"), pick_device()
+    told = assumptions(recipe, device, estimate(recipe, shape, device))
+    assert told[0].startswith(words)
+    assert any("are answers and carry loss" in line for line in told) is has_share
 
 
 def test_more_columns_and_longer_conversations_take_more(call: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from typing import Any
 
@@ -29,6 +30,13 @@ def test_measured_stands_beside_estimated_with_the_time_it_takes() -> None:
     assert "20.4 GB" in shown or "20.5 GB" in shown
     assert found.sentence in shown
     assert "The whole run, 100 steps" in shown and "at most 5 min 0 s" in shown
+
+
+def test_what_was_measured_is_counted_in_the_words_of_the_method() -> None:
+    one = on_gpu(450_000_000)
+    assert "1 example, 1,024 tokens" in dry_run_view.measured_view(one)
+    pairs = dataclasses.replace(one, method="dpo", batch=4, tokens=8192)
+    assert "4 pairs of answers, 8,192 tokens" in dry_run_view.measured_view(pairs)
 
 
 def test_running_out_of_memory_is_told_with_what_to_lower() -> None:

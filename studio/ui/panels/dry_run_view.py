@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from studio.files import readable_bytes
+from studio.recipe.method_words import method_words
 from studio.ui import markup
 
 if TYPE_CHECKING:
@@ -63,9 +64,9 @@ def _row(name: str, estimated: int, measured: int | None, kind: str = "") -> str
 def _pace(found: DryRun) -> str:
     if found.seconds_per_step is None or found.batch is None:
         return ""
-    examples = "1 example" if found.batch == 1 else f"{found.batch} examples"
     return markup.facts([
-        ("Longest micro-batch", f"{examples}, {found.tokens:,} tokens"),
+        ("Longest micro-batch",
+         f"{method_words(found.method).counted(found.batch)}, {found.tokens:,} tokens"),
         ("An optimizer step on it", f"{found.seconds_per_step:.1f} s"),
         (f"The whole run, {found.total_steps:,} steps",
          f"about {markup.readable_seconds(found.seconds_about)}, at most "
