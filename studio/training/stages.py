@@ -234,6 +234,7 @@ class Stages:
         begin = str(checkpoint) if checkpoint else None
         try:
             if device.kind == "cpu":
+                release_memory(device)  # what loading left behind
                 keep_freed_memory()
             with forward_kept(base.model):
                 trainer = self._trainer(base, data, setup, choices, observers)

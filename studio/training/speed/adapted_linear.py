@@ -2,8 +2,9 @@
 
 y = x Wᵀ + b + s (x Aᵀ) Bᵀ (LoRA, arXiv:2106.09685). PEFT writes it as separate products, scalings
 and sums, each of which passes over the whole output and keeps something. Here the input and x Aᵀ
-are kept. A 16-bit base has its adapter multiplied in 16 bits, as under autocast; the adapter itself
-and what its gradients add up to stay as they are. Knows no dropout, DoRA or quantised weight.
+are kept; an input that a fused norm made is made again. A 16-bit base has its adapter multiplied in
+16 bits, as under autocast; the adapter itself and what its gradients add up to stay as they are.
+Knows no dropout, DoRA or quantised weight.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from studio.training.speed.norm import Normed, normed
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +86,8 @@ def adapted_forward(layer: Any, x: Any, *arguments: Any, **options: Any) -> Any:
     found = adapted_of(layer)
     if found is None or x.dtype != found.weight.dtype:
         return type(layer).forward(layer, x)
-    return _linear_function().apply(x, found.down, found.up, found)
+    made_of = getattr(x, "made_of", None)
+    return _linear_function().apply(x, found.down, found.up, found, made_of)
 
 
 def computes_here(layer: Any, x: torch.Tensor) -> bool:
@@ -102,21 +106,23 @@ def _linear_function() -> Any:
         """x of any number of dimensions, features last; gradients of x, A and B."""
 
         @staticmethod
-        def forward(ctx: Any, x: Any, down: Any, up: Any, layer: Adapted) -> Any:
-            rows = x.reshape(-1, x.shape[-1])
-            out, low = layer.product(rows)
-            ctx.save_for_backward(rows, low)
+        def forward(ctx: Any, x: Any, down: Any, up: Any, layer: Adapted,
+                    made_of: Normed | None) -> Any:
+            out, low = layer.product(x.reshape(-1, x.shape[-1]))
+            kept = (made_of.x, made_of.rate, made_of.weight) if made_of else (x,)
+            ctx.save_for_backward(low, *kept)
             ctx.layer, ctx.shape = layer, x.shape
             return out.view(*x.shape[:-1], out.shape[-1])
 
         @staticmethod
         def backward(ctx: Any, gradient: Any) -> Any:
-            x, low = ctx.saved_tensors
+            low, *kept = ctx.saved_tensors
+            x = (normed(*kept) if len(kept) > 1 else kept[0]).reshape(-1, ctx.shape[-1])
             gradient = gradient.reshape(-1, gradient.shape[-1])
             of_low = ctx.layer.back_to_low(gradient)
             of_x = None
             if ctx.needs_input_grad[0]:
                 of_x = ctx.layer.back_to_input(gradient, of_low).view(ctx.shape)
-            return of_x, *ctx.layer.back_to_adapter(gradient, of_low, x, low), None
+            return of_x, *ctx.layer.back_to_adapter(gradient, of_low, x, low), None, None
 
     return AdaptedLinear

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-SCORES_AT_ONCE = 2 ** 24
+SCORES_AT_ONCE = 2 ** 23
 """Scores that are held at once: tokens times vocabulary, 4 bytes each."""
 _SCALED = ("logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling",
            "final_logit_softcapping")
@@ -97,7 +97,7 @@ def _head_function() -> Any:
             for start in range(0, len(hidden), together):
                 part = slice(start, start + together)
                 scores = torch.nn.functional.linear(hidden[part], weight, bias).float()
-                found[part] = _to_log(scores, targets[part])
+                found[part] = _to_shares(scores, targets[part])
                 if of_hidden is not None:
                     of_hidden[part] = _pull(scores, targets[part], weight)
             if of_hidden is not None:
@@ -112,13 +112,15 @@ def _head_function() -> Any:
     return Head
 
 
-def _to_log(scores: Any, targets: Any) -> Any:
-    """The targets' log probabilities; `scores` become those of all tokens."""
-    scores.sub_(scores.logsumexp(-1, keepdim=True))
-    return scores.gather(1, targets[:, None])[:, 0]
+def _to_shares(scores: Any, targets: Any) -> Any:
+    """The targets' log probabilities; `scores` become the probabilities of all tokens."""
+    scores.sub_(scores.amax(-1, keepdim=True))
+    of_targets = scores.gather(1, targets[:, None])[:, 0]
+    sums = scores.exp_().sum(-1, keepdim=True)
+    scores.div_(sums)
+    return of_targets - sums[:, 0].log()
 
 
-def _pull(logs: Any, targets: Any, weight: Any) -> Any:
-    """W[target] - p W, which overwrites `logs`."""
-    short = logs.exp_().to(weight.dtype)
-    return weight[targets] - short @ weight
+def _pull(shares: Any, targets: Any, weight: Any) -> Any:
+    """W[target] - p W."""
+    return weight[targets] - shares.to(weight.dtype) @ weight

@@ -8,7 +8,11 @@ transformers writes it as separate operations, each of which keeps a copy of the
 from __future__ import annotations
 
 import functools
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 
 def is_rms_norm(module: Any) -> bool:
@@ -29,7 +33,23 @@ def norm_forward(module: Any, x: Any) -> Any:
 
     if not (torch.is_grad_enabled() and x.requires_grad) or x.dtype != module.weight.dtype:
         return type(module).forward(module, x)
-    return _norm_function().apply(x, module.weight, epsilon_of(module))
+    out, rate = _norm_function().apply(x, module.weight, epsilon_of(module))
+    out.made_of = Normed(x, rate, module.weight)
+    return out
+
+
+@dataclass(frozen=True)
+class Normed:
+    """What a norm's output is made of: cheap to make again, so that nobody has to keep it."""
+
+    x: torch.Tensor
+    rate: torch.Tensor
+    weight: torch.Tensor
+
+
+def normed(x: torch.Tensor, rate: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """w x r in the format of x; `rate` is r, float32, one per row."""
+    return (x.float() * rate).to(x.dtype).mul_(weight)
 
 
 @functools.cache
@@ -37,18 +57,19 @@ def _norm_function() -> Any:
     import torch
 
     class RMSNorm(torch.autograd.Function):
-        """x of any number of dimensions, features last; the weight is not trained."""
+        """x of any number of dimensions, features last; the weight is not trained. Gives 1 / the
+        root mean square of each row as well."""
 
         @staticmethod
         def forward(ctx: Any, x: Any, weight: Any, epsilon: float) -> Any:
-            wide = x.float()
-            length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+            length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
             rate = length.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
             ctx.save_for_backward(x, weight, rate)
-            return (wide * rate).to(x.dtype).mul_(weight)
+            ctx.mark_non_differentiable(rate)
+            return normed(x, rate, weight), rate
 
         @staticmethod
-        def backward(ctx: Any, gradient: Any) -> Any:
+        def backward(ctx: Any, gradient: Any, _: Any) -> Any:
             x, weight, rate = ctx.saved_tensors
             wide, of_x = x.float(), (gradient * weight).float()
             mean = (of_x * wide).sum(-1, keepdim=True).div_(-x.shape[-1])
