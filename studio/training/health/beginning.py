@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from studio.errors import RunError
+from studio.recipe.method_words import method_words
 from studio.story import Alarm
 from studio.training.health.curve import Facts
 
@@ -20,10 +21,11 @@ def _short(facts: Facts) -> Alarm | None:
     training = facts.recipe.training
     if training.max_steps or facts.total_steps >= _FEW_STEPS:
         return None
+    examples = method_words(training.method).counted(training.effective_batch_size)
     steps = f"{facts.total_steps} optimizer step{'s' if facts.total_steps > 1 else ''}"
     return Alarm(
         "short_run", "warning", 0,
-        f"This run has only {steps}, of {training.effective_batch_size} examples each.",
+        f"This run has only {steps}, of {examples} each.",
         "That is little to learn from. More training.epochs, or a smaller "
         "training.gradient_accumulation, give more steps; a few hundred are usual.")
 
@@ -45,7 +47,8 @@ def standing_still(moved_share: float, step: int, *, in_16_bits: bool) -> Alarm 
     in bfloat16 that distance is a 128th to a 256th of the number.
     """
     hint = ("The steps are too small for the number format: raise training.learning_rate, or train "
-            "in float32 (model.dtype), or an adapter, which is in float32 always.")
+            "in float32 (model.dtype), or an adapter, which is in float32 always."
+            if in_16_bits else "The steps are too small: raise training.learning_rate.")
     if moved_share < 0.02:
         return Alarm("frozen", "bad", step,
                      f"The weights do not move: after {step} steps they are what they were.", hint)

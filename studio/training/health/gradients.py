@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 
+from studio.recipe.used import is_used
 from studio.story import Alarm
 from studio.training.health.curve import Curve, lower_rate
 
@@ -37,11 +38,12 @@ def vanishing(curve: Curve) -> Alarm | None:
     if len(last) < 3 or any(p.grad_norm is None or p.grad_norm > 1e-9 or not p.loss > 0.01
                             for p in last):
         return None
+    elsewhere = (" Otherwise the adapter sits on modules that the answer does not depend on: set "
+                 "adapter.targets to all-linear."
+                 if is_used("adapter.targets", curve.facts.recipe) else "")
     return curve.alarm(
         "vanishing", "bad", "The gradient is zero: the weights learn nothing.",
-        "In float16 small gradients vanish: take bfloat16 or float32 (model.dtype). Otherwise the "
-        "adapter sits on modules that the answer does not depend on: set adapter.targets to "
-        "all-linear.")
+        f"In float16 small gradients vanish: take bfloat16 or float32 (model.dtype).{elsewhere}")
 
 
 def rate_zero(curve: Curve) -> Alarm | None:

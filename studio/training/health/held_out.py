@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 
-from studio.recipe.used import is_used
 from studio.story import Alarm
+from studio.training.health.advice import learn_less
 from studio.training.health.curve import Curve
 
 
@@ -26,14 +26,12 @@ def overfitting(curve: Curve) -> Alarm | None:
     result = ("The result will be that step's (training.keep: best)."
               if recipe.training.keep == "best" else
               "Its checkpoint is kept; training.keep: best makes it the result.")
-    weaker = ("a little adapter.dropout, or a smaller adapter.rank"
-              if is_used("adapter.dropout", recipe) else "a lower training.learning_rate")
     return curve.alarm(
         "overfitting", "warning",
         f"Overfitting: the held-out loss is {losses[-1]:.3f} and rising, it was {lowest:.3f} after "
         f"step {best_step}, while the training loss falls.",
         f"{result} Next time: fewer training.epochs, training.early_stopping_patience, more "
-        f"varied examples, {weaker}.")
+        f"varied examples, {learn_less(recipe)}.")
 
 
 def leak(curve: Curve) -> Alarm | None:

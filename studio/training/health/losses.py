@@ -6,7 +6,10 @@ import math
 import statistics
 
 from studio.adapters.words import usual_for_words
+from studio.recipe import Recipe
+from studio.recipe.used import is_used
 from studio.story import Alarm
+from studio.training.health.advice import learn_less, learn_more
 from studio.training.health.curve import (
     Curve,
     Level,
@@ -89,8 +92,8 @@ def _near_zero(curve: Curve) -> Alarm | None:
     return curve.alarm(
         "by_heart", "warning",
         f"The training loss is {recent:.3f}: the examples are known by heart{held_out}.",
-        "Fewer training.epochs, more or more varied examples, a smaller adapter.rank, or "
-        "training.keep: best.")
+        f"Fewer training.epochs, more or more varied examples, {learn_less(curve.facts.recipe)}, "
+        "or training.keep: best.")
 
 
 def _falls_with_each_epoch(curve: Curve) -> Alarm | None:
@@ -133,12 +136,17 @@ def not_learning(curve: Curve) -> Alarm | None:
     rate, usual = recipe.learning_rate, recipe.usual_learning_rate
     advice = (f"training.learning_rate is {rate:g}; {usual:g} is usual for "
               f"{usual_for_words(recipe)}: raise it, by three to ten times." if rate < usual
-              else "Look at the tokens of a record in the Dataset tab: does the answer carry the "
-              "loss, and is the chat template the model's own? A larger adapter.rank or "
-              "all-linear targets learn more.")
+              else f"{_look_at_tokens(recipe)} {learn_more(recipe)}".rstrip())
     return curve.alarm(
         "not_learning", "warning",
         f"The loss is flat: {first:.2f} at the beginning, {last:.2f} now.", advice)
+
+
+def _look_at_tokens(recipe: Recipe) -> str:
+    look = "Look at the tokens of a record in the Dataset tab"
+    if not is_used("data.template", recipe):
+        return f"{look}: is it the text that you mean?"
+    return f"{look}: does the answer carry the loss, and is the chat template the model's own?"
 
 
 def beginning(curve: Curve) -> Alarm | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
+from typing import Any
 
 import pytest
 
 from studio.errors import RunError
 from studio.recipe import Recipe
+from studio.recipe.used import is_used
 from studio.story import tell
 from studio.training.health import Facts, Health
 from studio.training.health.beginning import (
@@ -108,6 +111,33 @@ def test_a_held_out_loss_that_rises_while_the_training_loss_falls_is_overfitting
     {20: 1.5, 40: 1.2, 60: 1.4, 80: 1.3, 100: 1.21}])   # up, and falling again
 def test_a_held_out_loss_that_wavers_is_not_overfitting(evals: dict[int, float]) -> None:
     assert kinds(noisy(100, learning(2.2, 0.9, 40), 0.1), evals=evals) == []
+
+
+FIELDS = {"lora": {"rank", "dropout"}, "adalora": {"rank", "dropout"}, "vera": {"rank", "dropout"},
+          "oft": {"block_size", "dropout"}, "ia3": set(), "none": set(),
+          "prompt_tuning": {"virtual_tokens"}, "prefix_tuning": {"virtual_tokens"}}
+
+
+@pytest.mark.parametrize("method", FIELDS)
+def test_advice_names_only_what_the_adapter_has(method: str) -> None:
+    """Of overfitting, learning by heart, a loss that is flat, and a gradient of zero."""
+    values: dict[str, Any] = {"adapter__method": method, "training__learning_rate": 0.1}
+    falling = noisy(100, learning(2.2, 0.4, 40), 0.1)
+    rising = {20: 1.5, 40: 1.2, 60: 1.3, 80: 1.45, 100: 1.6}
+    found = [*alarms(falling, evals=rising, **values),
+             *alarms(noisy(60, learning(2.5, 0.005, 6), 0.2), **values)]
+    assert {alarm.kind for alarm in found} == {"overfitting", "by_heart"}
+    for alarm in found:
+        named = set(re.findall(r"adapter\.(\w+)", alarm.hint))
+        assert named == FIELDS[method]
+        assert named or "a lower training.learning_rate" in alarm.hint
+
+    [flat] = alarms(noisy(200, lambda _: 1.5, 0.05), **values)
+    named = set(re.findall(r"adapter\.(\w+)", flat.hint)) - {"method"}
+    assert named == FIELDS[method] - {"dropout"}
+    [still] = alarms([1.0] * 5, norms=[0.0] * 5, **values)
+    assert ("adapter.targets" in still.hint) is is_used(
+        "adapter.targets", Recipe().with_values({"adapter.method": method}))
 
 
 def test_a_rise_of_both_losses_is_not_called_overfitting() -> None:
