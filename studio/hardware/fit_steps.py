@@ -152,6 +152,8 @@ def _length(situation: Situation) -> list[Values]:
 
 def _why_length(situation: Situation, values: Values) -> str:
     limit = values["data.max_length"]
+    if situation.recipe.training.method == "pretrain":
+        return f"Rows of {limit} tokens: longer texts are divided into more of them."
     if situation.recipe.data.packing:
         return f"Rows of {limit} tokens: what is longer is cut."
     return f"Examples are cut after {limit} tokens: longer ones lose their end."

@@ -102,9 +102,11 @@ def _shorter_examples(recipe: Recipe, longest_tokens: int) -> Change | None:
     tokens = max(LEAST_TOKENS, min(recipe.data.max_length, longest_tokens) // 2)
     if tokens >= recipe.data.max_length:
         return None
+    examples, longer = ("rows of text", "divided") if recipe.training.method == "pretrain" else \
+        ("examples", "cut")
     return Change({"data.max_length": tokens},
-                  f"examples of at most {tokens:,} tokens instead of "
-                  f"{recipe.data.max_length:,}; longer ones are cut, so the losses before and "
+                  f"{examples} of at most {tokens:,} tokens instead of "
+                  f"{recipe.data.max_length:,}; longer ones are {longer}, so the losses before and "
                   "after cannot be compared")
 
 

@@ -333,6 +333,19 @@ def test_examples_are_made_shorter_only_where_the_recipe_allows_it(
     assert change(tokens=80, training__out_of_memory="stop") is None
 
 
+@pytest.mark.parametrize(("method", "words"), [
+    ("sft", "examples of at most 500 tokens instead of 2,048; longer ones are cut"),
+    ("pretrain", "rows of text of at most 500 tokens instead of 2,048; longer ones are divided"),
+])
+def test_what_shorter_means_is_said_for_the_method(
+    make_recipe: MakeRecipe, method: str, words: str
+) -> None:
+    recipe = make_recipe(training__batch_size=1, data__max_length=2048, training__method=method,
+                         training__out_of_memory="shorten")
+    found = next_change(recipe, is_checkpointing=True, longest_tokens=1000)
+    assert found is not None and found.what.startswith(words)
+
+
 def test_a_run_whose_process_the_system_ended_needs_less_at_the_next_resume(
     settings: Settings, make_recipe: MakeRecipe
 ) -> None:
