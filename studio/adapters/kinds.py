@@ -160,25 +160,6 @@ def _is_on(variant: Variant, adapter: Adapter) -> bool:
     return bool(value) if variant.value is None else value == variant.value
 
 
-def starts_as_base(adapter: Adapter) -> bool:
-    """Whether the model answers at the start just as its base does with the adapter switched off.
-
-    Not where the start takes something out of the base's weights (pissa, olora) or makes up for
-    rounding (loftq), nor where tokens are put in front.
-    """
-    if adapter.method in ("prompt_tuning", "prefix_tuning"):
-        return False
-    return adapter.method != "lora" or adapter.init in ("default", "gaussian")
-
-
-def changes_base(adapter: Adapter) -> bool:
-    """Whether the weights of the base in memory are no longer its own once training begins."""
-    if adapter.method == "lora" and adapter.init in ("pissa", "olora"):
-        return True
-    has_biases = adapter.method in ("lora", "adalora", "vera", "oft")
-    return adapter.method == "none" or (has_biases and adapter.bias != "none")
-
-
 def trains_base_along(adapter: Adapter) -> bool:
     """Whether modules or biases of the base are trained beside the adapter, in 32 bits."""
     if adapter.method in ("prompt_tuning", "prefix_tuning", "none"):

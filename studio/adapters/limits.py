@@ -16,9 +16,6 @@ from studio.errors import ModelError, RecipeError, StudioError
 from studio.models.shape import ModelShape
 from studio.recipe import Adapter, Recipe
 
-_TAKES_APART = ("pissa", "olora")
-"""Starts that take something out of the base's own weights."""
-
 
 def require_possible(recipe: Recipe, shape: ModelShape) -> None:
     """Raise RecipeError or ModelError for what the recipe's adapter cannot do with its other
@@ -37,13 +34,12 @@ def require_possible(recipe: Recipe, shape: ModelShape) -> None:
 
 def _require_format(recipe: Recipe) -> None:
     adapter, quantization = recipe.adapter, recipe.model.quantization
-    start = adapter.init if adapter.method == "lora" else "default"
-    if quantization != "none" and start in _TAKES_APART:
+    if quantization != "none" and adapter.takes_apart:
         raise RecipeError(
-            f"adapter.init {start} takes something out of the base's weights, which {quantization} "
-            "would round again.", "Set adapter.init to loftq (for 4bit) or default, or "
-            "model.quantization to none.")
-    if start == "loftq" and quantization != "4bit":
+            f"adapter.init {adapter.init} takes something out of the base's weights, which "
+            f"{quantization} would round again.",
+            "Set adapter.init to loftq (for 4bit) or default, or model.quantization to none.")
+    if adapter.starts_from_base and adapter.init == "loftq" and quantization != "4bit":
         raise RecipeError("adapter.init loftq makes up for the rounding of a 4-bit base, but "
                           f"model.quantization is {quantization}.",
                           "Set model.quantization to 4bit, or adapter.init to default.")
@@ -86,7 +82,7 @@ def _experts(
         return None
     switches = (("dropout", adapter.dropout > 0), ("use_dora", adapter.use_dora),
                 ("layers", adapter.layer_numbers is not None),
-                ("init", adapter.init in ("pissa", "olora", "loftq")))
+                ("init", adapter.starts_from_base))
     on = [name for name, is_set in switches if is_set]
     if not on:
         return None
@@ -100,7 +96,7 @@ def _start(
     adapter: Adapter, shape: ModelShape, targets: tuple[Target, ...]
 ) -> StudioError | None:
     """Starts that are made from the base's weights."""
-    if adapter.method != "lora" or adapter.init in ("default", "gaussian"):
+    if not adapter.starts_from_base:
         return None
     name = f"adapter.init {adapter.init}"
     if adapter.use_dora:

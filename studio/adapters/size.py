@@ -129,7 +129,7 @@ def _of_module(adapter: Adapter, target: Target, path: str) -> Iterator[StoredTe
 
 def _matrices(adapter: Adapter, target: Target, path: str) -> Iterator[StoredTensor]:
     linear, rank = target.linear, target.rank * target.linear.experts
-    if adapter.init in ("pissa", "olora"):
+    if adapter.takes_apart:
         rank *= 2  # what the start put in is taken out again
     a, b = "lora_A.weight", "lora_B.weight"
     if linear.kind == "embedding":

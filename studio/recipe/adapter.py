@@ -131,6 +131,23 @@ class Adapter(Part):
         return self.method == "none"
 
     @property
+    def starts_from_base(self) -> bool:
+        """Whether it starts from the base's weights, so that the base with the adapter off is not
+        what the model was at the start."""
+        return self.method == "lora" and self.init in ("pissa", "olora", "loftq")
+
+    @property
+    def takes_apart(self) -> bool:
+        """Whether its start is taken out of the base's weights; loftq leaves them alone."""
+        return self.starts_from_base and self.init != "loftq"
+
+    @property
+    def changes_base(self) -> bool:
+        """Whether the weights of the base in memory are no longer its own once training begins."""
+        has_biases = self.method in ("lora", "adalora", "vera", "oft")
+        return self.trains_base or self.takes_apart or (has_biases and self.bias != "none")
+
+    @property
     def layer_numbers(self) -> tuple[int, ...] | None:
         """The layers that get an adapter, counted from 0, in order; None for all."""
         return layer_numbers(self.layers)

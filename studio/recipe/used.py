@@ -81,6 +81,9 @@ _RULES: dict[str, _Rule] = {
     "speed.join_rows": _LEARNS_ROWS,
     "speed.skip_prompt_logits": _LEARNS_ROWS,
     "speed.group_by_length": lambda recipe: not _WRITES(recipe),
+    "speed.reuse": lambda recipe: (
+        recipe.model.quantization == "none" and recipe.training.method != "reward"
+        and not recipe.adapter.changes_base),
     "monitor.sample_prompts": _ANSWERS,
     "monitor.sample_records": _ANSWERS,
     "monitor.sample_steps": _ANSWERS,

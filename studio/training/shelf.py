@@ -17,19 +17,17 @@ from studio.device import Device, free_device_bytes, release_memory
 from studio.errors import SetupError
 from studio.models.folder import ModelFolder, files_state
 from studio.models.sharing import copy_sharing_weights
+from studio.recipe.used import is_used
 
 if TYPE_CHECKING:
     from studio.hardware.precision import Precision
-    from studio.recipe import Adapter, Recipe
+    from studio.recipe import Recipe
 
 KEPT_SECONDS = 300.0
 """So long a model is kept that no run asks for."""
 LEAST_FREE_SHARE = 0.15
 """Of the device's memory: with less of it free, the model is given up."""
 _LOOK_SECONDS = 5.0
-_LEAVES_BASE_ALONE = ("lora", "adalora", "vera", "ia3", "oft", "prompt_tuning", "prefix_tuning")
-_START_AS_NOTHING = ("default", "gaussian")
-"""Other starts of a LoRA take a part out of the base's weights."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +46,10 @@ def key_of(
     recipe: Recipe, folder: ModelFolder, precision: Precision, device: Device
 ) -> BaseKey | None:
     """The key of the base that `recipe` trains on, None where it may not be kept."""
-    if not _may_be_kept(recipe):
+    if not (recipe.speed.reuse and is_used("speed.reuse", recipe)):
         return None
     return BaseKey(tuple(files_state(folder.path)), precision.base_dtype, recipe.model.attention,
                    recipe.model.trust_remote_code, device.torch_name)
-
-
-def _may_be_kept(recipe: Recipe) -> bool:
-    return (recipe.speed.reuse and recipe.model.quantization == "none"
-            and recipe.training.method != "reward" and _leaves_base_alone(recipe.adapter))
-
-
-def _leaves_base_alone(adapter: Adapter) -> bool:
-    starts_as_nothing = adapter.method != "lora" or adapter.init in _START_AS_NOTHING
-    return adapter.method in _LEAVES_BASE_ALONE and starts_as_nothing and adapter.bias == "none"
 
 
 class Shelf:

@@ -34,13 +34,11 @@ def set_start(
 
     if adapter.method == "prompt_tuning" and adapter.prompt_text.strip():
         _start_as_text(model, tokenizer, adapter.prompt_text.strip())
-    if adapter.method != "lora":
-        return
-    if adapter.init in ("pissa", "olora"):
+    if adapter.takes_apart:
         take_apart(model, adapter.init, kept, progress=progress, stop=stop)
         # So that a checkpoint says that it is not an adapter of the base as it was published.
         model.peft_config["default"].init_lora_weights = adapter.init
-    elif adapter.init == "loftq":
+    elif adapter.starts_from_base:
         make_up_for_rounding(model, base.path, progress=progress, stop=stop)
 
 

@@ -85,8 +85,7 @@ def starts_as_nothing(adapter: Adapter) -> bool:
     """Whether the model with its new adapter computes the same as without it, to the bit."""
     if adapter.method not in _START_AS_NOTHING or adapter.bias != "none":
         return False
-    return adapter.method != "lora" or (
-        adapter.init in ("default", "gaussian") and not adapter.use_dora)
+    return adapter.method != "lora" or not (adapter.starts_from_base or adapter.use_dora)
 
 
 class AsksBase(Observer):

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from studio.adapters import count_trainable
-from studio.adapters.kinds import KINDS, describe, kind_of_peft, starts_as_base, variants_of
+from studio.adapters.kinds import KINDS, describe, kind_of_peft, variants_of
 from studio.errors import ModelError, RecipeError
 from studio.models.shape import shape_of_config
 from studio.recipe import Adapter, Recipe
@@ -48,7 +48,6 @@ def test_an_adapter_is_described_with_all_that_it_is() -> None:
     assert describe(Adapter(use_dora=True, lora_plus_ratio=16)) == "DoRA and LoRA+ rank 16"
     assert describe(Adapter(method="oft")) == "OFT in blocks of 32"
     assert [variant.label for variant in variants_of(Adapter(init="olora"))] == ["OLoRA"]
-    assert starts_as_base(Adapter(method="vera")) and not starts_as_base(Adapter(init="pissa"))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
