@@ -10,7 +10,12 @@ model compute the head tile by tile, as supervised tuning does.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from studio.recipe.usual import reinforcement_beta
+
+if TYPE_CHECKING:
+    from studio.recipe import Recipe
 
 Objective = Literal["sft", "pretrain", "dpo", "kto", "orpo", "reward", "grpo", "rloo"]
 
@@ -22,9 +27,9 @@ than one that is learned from."""
 
 @dataclass(frozen=True)
 class StepOf:
-    """`rows` of each example; `compares` with a reference (for GRPO only where beta is not 0);
-    `writes` answers itself; `scores` answers with one number instead of predicting tokens;
-    `joins`: examples may share a row instead of being padded."""
+    """`rows` of each example; `compares` with a reference, whatever its beta; `writes` answers
+    itself, and compares only where beta is not 0; `scores` answers with one number instead of
+    predicting tokens; `joins`: examples may share a row instead of being padded."""
 
     rows: int = 1
     compares: bool = False
@@ -41,5 +46,17 @@ OBJECTIVES: dict[Objective, StepOf] = {
     "orpo": StepOf(rows=2),
     "reward": StepOf(rows=2, scores=True),
     "grpo": StepOf(writes=True),
-    "rloo": StepOf(compares=True, writes=True),
+    "rloo": StepOf(writes=True),
 }
+
+
+def compares(recipe: Recipe) -> bool:
+    """Whether a step of `recipe` asks the model as it was before training too."""
+    step = OBJECTIVES[recipe.training.method]
+    return reinforcement_beta(recipe) > 0 if step.writes else step.compares
+
+
+def keeps_start_copy(recipe: Recipe) -> bool:
+    """Whether a copy of the adapter's start stays in memory and in checkpoints: the base with the
+    adapter off is not what it is compared with."""
+    return compares(recipe) and recipe.adapter.starts_from_base

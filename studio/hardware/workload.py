@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Literal
 from studio.adapters.count import kept_beside, trainable_parameters
 from studio.adapters.kinds import kind_of
 from studio.adapters.targets import targets_of
-from studio.hardware.objectives import OBJECTIVES, WRITTEN_TOGETHER, Objective
+from studio.hardware.objectives import (
+    OBJECTIVES,
+    WRITTEN_TOGETHER,
+    Objective,
+    compares,
+    keeps_start_copy,
+)
 from studio.hardware.precision import choose_precision
 
 if TYPE_CHECKING:
@@ -62,7 +68,7 @@ class Workload:
     mask, 0 where there is none; `apart`: examples of a joined row are computed one by one, and
     only layers with a window need that mask. `has_triton` says whether the chunked loss runs as a
     GPU kernel without float32 copies. `lengths_vary`: steps differ in length, and the GPU's
-    allocator cannot stretch its blocks; None: not known. `has_reference`: GRPO's loss compares with
+    allocator cannot stretch its blocks; None: not known. `has_reference`: the loss compares with
     the untrained model too. `written_rows`: answers that are written at once, 0 for a micro-batch.
     `kept_beside_adapter`: numbers in 32 bits that the kind of adapter keeps and does not train.
 
@@ -182,9 +188,10 @@ def workload_of(
         # torch's default on CUDA: all parameters in one go.
         foreach_optimizer=on_cuda and recipe.training.optimizer == "adamw_torch",
         lengths_vary=on_cuda and not _packs(recipe) and not device.blocks_stretch,
-        kept_beside_adapter=kept_beside(recipe, shape),
+        kept_beside_adapter=kept_beside(recipe, shape)
+        + (trainable_parameters(recipe, shape) if keeps_start_copy(recipe) else 0),
         objective=recipe.training.method, evaluates=recipe.data.eval_fraction > 0,
-        has_reference=bool(recipe.reinforcement.beta) and OBJECTIVES[recipe.training.method].writes,
+        has_reference=compares(recipe),
         written_rows=min(WRITTEN_TOGETHER * recipe.training.batch_size,
                          recipe.training.effective_batch_size),
     )

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from studio.device import Device
 from studio.hardware.memory import estimate_workload
 from studio.hardware.moments import (
     EVALUATION,
@@ -19,7 +20,8 @@ from studio.hardware.moments import (
     moments,
 )
 from studio.hardware.objectives import OBJECTIVES, Objective
-from studio.hardware.workload import Workload
+from studio.hardware.workload import Workload, workload_of
+from studio.recipe import Recipe
 from tests.hardware.shapes import shape_of
 
 SHAPE = shape_of("meta-llama/Meta-Llama-3-8B")
@@ -77,6 +79,31 @@ def test_full_tuning_against_a_reference_holds_a_second_model() -> None:
 def test_grpo_has_a_reference_only_where_its_loss_asks_for_one() -> None:
     assert REFERENCE not in _named(objective="grpo")
     assert REFERENCE in _named(objective="grpo", has_reference=True)
+
+
+@pytest.mark.parametrize(("method", "beta", "asks"), [
+    ("grpo", None, False), ("grpo", 0.04, True), ("rloo", None, True), ("rloo", 0.0, False),
+    ("dpo", None, True), ("orpo", None, False),
+])
+def test_a_recipe_asks_the_untrained_model_only_where_something_is_held_to_it(
+    method: str, beta: float | None, asks: bool
+) -> None:
+    recipe = Recipe().with_values({"training.method": method, "reinforcement.beta": beta})
+    work = workload_of(recipe, SHAPE, Device("cpu", "CPU", "float32", 16 * 10**9),
+                       checkpointing=False)
+    assert work.compares is asks
+    assert (REFERENCE in {moment.name for moment in moments(work, SHAPE)}) is asks
+
+
+def test_a_start_that_is_compared_with_is_kept_in_memory_a_second_time() -> None:
+    def kept(**values: object) -> int:
+        recipe = Recipe().with_values({"training.method": "dpo", "adapter.init": "pissa"}
+                                      | {key.replace("__", "."): v for key, v in values.items()})
+        return workload_of(recipe, SHAPE, Device("cpu", "CPU", "float32", 16 * 10**9),
+                           checkpointing=False).kept_beside_adapter
+
+    assert kept() == 41_943_040  # rank 16 on all linear layers
+    assert kept(adapter__init="default") == kept(training__method="orpo") == 0
 
 
 def test_answers_are_written_with_a_cache_of_keys_and_values() -> None:
@@ -155,5 +182,5 @@ def test_paged_states_are_not_in_torchs_own_count() -> None:
 
 
 def test_answers_of_its_own_are_shown_to_the_reference_before_anything_is_kept() -> None:
-    found = _named(objective="rloo")
+    found = _named(objective="rloo", has_reference=True)
     assert found[REFERENCE].bytes < _named(objective="kto")[REFERENCE].bytes

@@ -12,12 +12,13 @@ from typing import Any
 
 from studio.errors import RecipeError
 from studio.recipe import Recipe
+from studio.recipe.usual import preference_beta
 from studio.runs import Run
 from studio.training.methods.arguments import arguments_of
 from studio.training.methods.collators import JudgedCollator
 from studio.training.methods.common import StudioTrainer
 from studio.training.methods.labelled_head import score_labelled_only
-from studio.training.methods.preference import beta_of, check_head
+from studio.training.methods.preference import check_head
 from studio.training.methods.reference import check_reference, reference_adapter, second_copy
 from studio.training.reporter import TrainReporter, as_callback
 from studio.training.setup import Setup
@@ -50,7 +51,7 @@ def make(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter) -> Any
     rows, batch = len(setup.train), recipe.training.batch_size
     arguments = arguments_of(
         KTOConfig, recipe, run, setup, max_length=None, remove_unused_columns=False,
-        loss_type=wanted.kto_loss, beta=beta_of(recipe),
+        loss_type=wanted.kto_loss, beta=preference_beta(recipe),
         desirable_weight=wanted.desirable_weight, undesirable_weight=wanted.undesirable_weight,
         train_sampling_strategy="sequential",
         # A last micro-batch of one example would be compared with itself.

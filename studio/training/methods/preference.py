@@ -11,6 +11,7 @@ from typing import Any
 
 from studio.errors import RecipeError
 from studio.recipe import Recipe
+from studio.recipe.usual import preference_beta
 from studio.runs import Run
 from studio.training.methods.arguments import arguments_of
 from studio.training.methods.collators import PairCollator
@@ -19,8 +20,6 @@ from studio.training.methods.labelled_head import score_labelled_only
 from studio.training.methods.reference import check_reference, reference_adapter, second_copy
 from studio.training.reporter import TrainReporter, as_callback
 from studio.training.setup import Setup
-
-USUAL_BETA = 0.1
 
 
 def check(recipe: Recipe) -> None:
@@ -57,7 +56,8 @@ def _dpo(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter) -> Any
     wanted = recipe.preference
     arguments = arguments_of(
         DPOConfig, recipe, run, setup, max_length=None, remove_unused_columns=False,
-        loss_type=[wanted.loss], beta=beta_of(recipe), label_smoothing=wanted.label_smoothing,
+        loss_type=[wanted.loss], beta=preference_beta(recipe),
+        label_smoothing=wanted.label_smoothing,
     )
     reference = second_copy(recipe, setup)
     with reference_adapter(recipe, setup.model):
@@ -77,7 +77,7 @@ def _orpo(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter) -> An
     )
     disable_dropout_in_model(setup.model)
     trainer = _orpo_class()(**parts(arguments, setup, reporter))
-    trainer.beta = beta_of(recipe)
+    trainer.beta = preference_beta(recipe)
     model = setup.model
     add_fused_lm_head(model.get_base_model() if hasattr(model, "peft_config") else model)
     return trainer
@@ -91,11 +91,6 @@ def parts(arguments: Any, setup: Setup, reporter: TrainReporter) -> dict[str, An
         data_collator=PairCollator(setup.tokenizer.pad_token_id),
         callbacks=[as_callback(reporter)],
     )
-
-
-def beta_of(recipe: Recipe) -> float:
-    """How strongly the model is held to where it started."""
-    return USUAL_BETA if recipe.preference.beta is None else recipe.preference.beta
 
 
 @functools.cache

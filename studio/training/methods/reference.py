@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from studio.errors import RecipeError
+from studio.hardware.objectives import keeps_start_copy
 from studio.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 REFERENCE = "ref"
 """TRL's name of the adapter that stays as it was."""
-_CHANGING_BASE = ("pissa", "olora", "loftq")
 
 
 def check_reference(recipe: Recipe) -> None:
@@ -55,8 +55,7 @@ def reference_adapter(recipe: Recipe, model: Any) -> Iterator[None]:
     if recipe.adapter.trains_base:
         yield
         return
-    if recipe.adapter.method == "lora" and recipe.adapter.init in _CHANGING_BASE \
-            and REFERENCE not in model.peft_config:
+    if keeps_start_copy(recipe) and REFERENCE not in model.peft_config:
         _copy_adapter(model)
     own = model.get_parameter
     # TRL adds an adapter and copies the weights into it: here, into themselves.

@@ -14,6 +14,7 @@ from typing import Any
 from studio.data.columns import row_lengths
 from studio.errors import DataError
 from studio.recipe import Recipe
+from studio.recipe.usual import reinforcement_beta
 from studio.runs import Run, checkpoint_step
 from studio.settings import Settings
 from studio.training.answering import context_tokens
@@ -32,15 +33,12 @@ from studio.training.rewards import Rewarding, check_rewards
 from studio.training.rewards.judge import require_judges
 from studio.training.setup import Setup
 
-_USUAL_BETA = {"grpo": 0.0, "rloo": 0.05}
-"""Of TRL and of most recipes: GRPO does without the reference, RLOO's paper has 0.05."""
-
 
 def check(recipe: Recipe) -> None:
     """Raise RecipeError or RunError for rewards, batches or an adapter that cannot be."""
     check_rewards(recipe)
     check_head(recipe)
-    if beta_of(recipe):
+    if reinforcement_beta(recipe):
         check_reference(recipe)
 
 
@@ -49,18 +47,12 @@ def check_runs(recipe: Recipe, settings: Settings) -> None:
     require_judges(recipe, settings)
 
 
-def beta_of(recipe: Recipe) -> float:
-    """How strongly the model is held to where it started."""
-    beta = recipe.reinforcement.beta
-    return _USUAL_BETA[recipe.training.method] if beta is None else beta
-
-
 def make(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter) -> Any:
     """The trainer; `setup.train` has the columns prompt_ids, expected and shown."""
     rewarding = Rewarding(recipe, run, setup.settings, setup.device)
     _require_expected(rewarding, setup.train)
     own = OwnAnswers(recipe, setup.tokenizer, reporter)
-    beta = beta_of(recipe)
+    beta = reinforcement_beta(recipe)
     # TRL would load the second copy by itself, in its own way.
     arguments = _arguments(recipe, run, setup, rewarding.weights,
                            beta=0.0 if recipe.adapter.trains_base else beta)
