@@ -39,9 +39,9 @@ class Samples(AsksBase):
         self._prompts = self._chosen(live)
         self._file = AnswerFile(live.run, SAMPLES_FILE)
         self._file.resume_from(live.step)
-        if live.step == 0:
+        if self.owes_base(live, self._file.steps):
             self.begin_with_base(live)
-        elif self._is_due(live.step):
+        if live.step and self._is_due(live.step):
             self._round(live, live.step)
 
     def recalls_base(self, live: Live) -> bool:

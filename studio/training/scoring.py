@@ -54,7 +54,7 @@ class Scoring(AsksBase):
         self._limit_tokens = self._limit(live)
         self._file = AnswerFile(live.run, SCORES_FILE)
         self._file.resume_from(live.step)
-        if live.step == 0:
+        if self.owes_base(live, self._file.steps):
             self.begin_with_base(live)
 
     def recalls_base(self, live: Live) -> bool:

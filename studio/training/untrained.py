@@ -100,6 +100,11 @@ class AsksBase(Observer):
         else:
             self._asking = live
 
+    def owes_base(self, live: Live, steps: set[int]) -> bool:
+        """Whether step 0 is still to be asked, where answers of `steps` are kept: also by a run
+        that goes on, if it ended before it came to it and the base can still be asked."""
+        return live.step == 0 or (live.untrained is not None and 0 not in steps)
+
     def logged(self, event: dict[str, Any]) -> None:
         self.settle_base()
 
