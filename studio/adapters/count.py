@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from studio.adapters.kinds import kind_of
 from studio.adapters.limits import checked_targets, require_possible
-from studio.adapters.ranks import Target
+from studio.adapters.ranks import Target, initial_rank
 from studio.adapters.size import ITEM_BYTES, adapter_file_bytes, virtual_width
 from studio.adapters.targets import saved_modules, takes_biases
 from studio.device import pick_device
@@ -52,8 +52,10 @@ def count_trainable(recipe: Recipe, shape: ModelShape) -> TrainableCount:
     if adapter.method == "adalora":
         # PEFT counts the number that scales each module, which is not trained.
         added += sum(target.linear.count for target in targets)
-    total = shape.parameters + added
-    size = adapter_file_bytes(adapter, shape, targets, saved, base_dtype_name(recipe))
+    # PEFT trains a copy of the judge's head and keeps the one that was there.
+    total = base_parameters(recipe, shape) + added + _judge_head(recipe, shape)
+    size = adapter_file_bytes(adapter, shape, targets, saved, base_dtype_name(recipe),
+                              head=_judge_head(recipe, shape))
     return TrainableCount(trainable, total, 100.0 * trainable / total, size)
 
 
@@ -64,11 +66,53 @@ def trainable_parameters(recipe: Recipe, shape: ModelShape) -> int:
     """
     adapter = recipe.adapter
     if adapter.trains_base:
-        return shape.parameters
+        return base_parameters(recipe, shape)
     targets = checked_targets(adapter, shape)
     saved = saved_modules(adapter, shape)
     return (_added(adapter, shape, targets) + _copies(shape, saved)
-            + _trained_biases(adapter, shape, targets, saved))
+            + _trained_biases(adapter, shape, targets, saved) + _judge_head(recipe, shape))
+
+
+def base_parameters(recipe: Recipe, shape: ModelShape) -> int:
+    """Of the base as it is loaded: a reward model has one number in the place of the words."""
+    if recipe.training.method != "reward":
+        return shape.parameters
+    words = 0 if shape.tied_embeddings else sum(
+        shape.modules[path] for linear in shape.named_only for path in linear.modules
+        if linear.kind != "embedding")
+    return shape.parameters - words + _judge_head(recipe, shape)
+
+
+def _judge_head(recipe: Recipe, shape: ModelShape) -> int:
+    """Parameters of a reward model's head, which is always trained."""
+    return shape.hidden if recipe.training.method == "reward" else 0
+
+
+def checkpoint_adapter_bytes(recipe: Recipe, shape: ModelShape) -> int:
+    """Size of the adapter in a checkpoint, which is not that of the result where the start is
+    taken out at the end, or rank away on the way."""
+    adapter = _while_training(recipe.adapter)
+    targets = checked_targets(recipe.adapter, shape)
+    size = adapter_file_bytes(adapter, shape, targets, saved_modules(adapter, shape),
+                              base_dtype_name(recipe), head=_judge_head(recipe, shape))
+    if adapter.method == "adalora":
+        # The importance of each parameter on average, and how much it varies.
+        size += 2 * ITEM_BYTES["float32"] * _added(adapter, shape, targets)
+    return size
+
+
+def start_bytes(recipe: Recipe, shape: ModelShape) -> int:
+    """Size of the file with a start that was taken out of the base; 0 for other starts."""
+    if not recipe.adapter.takes_apart:
+        return 0
+    return adapter_file_bytes(_while_training(recipe.adapter), shape,
+                              checked_targets(recipe.adapter, shape), (), "float32")
+
+
+def _while_training(adapter: Adapter) -> Adapter:
+    """The adapter with the matrices that it has before the result is made of it."""
+    rank = initial_rank(adapter) if adapter.method == "adalora" else adapter.rank
+    return adapter.model_copy(update={"init": "default", "rank": rank})
 
 
 def _added(adapter: Adapter, shape: ModelShape, targets: tuple[Target, ...]) -> int:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from studio.adapters.kinds import kind_of
 from studio.adapters.ranks import Target
 from studio.adapters.targets import takes_biases
+from studio.models.loading import JUDGE_HEAD
 from studio.models.shape import ModelShape
 from studio.recipe import Adapter
 
@@ -36,14 +37,17 @@ class StoredTensor(NamedTuple):
 
 def adapter_file_bytes(
     adapter: Adapter, shape: ModelShape, targets: tuple[Target, ...], saved: tuple[str, ...],
-    base_dtype: str,
+    base_dtype: str, *, head: int = 0,
 ) -> int:
     """Size of adapter_model.safetensors in bytes, header included.
 
-    Of AdaLoRA as if every module ended at the rank, which they do on average.
+    Of AdaLoRA as if every module ended at the rank, which they do on average. `head`: inputs of a
+    reward model's head, which is kept along.
     """
     stored = {tensor.key: tensor
               for tensor in _stored(adapter, shape, targets, saved, base_dtype)}
+    if head:
+        stored[""] = StoredTensor(f"{_KEY_PREFIX}{JUDGE_HEAD}", (1, head), "float32")
     return safetensors_bytes(list(stored.values()))
 
 

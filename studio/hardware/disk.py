@@ -12,9 +12,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.adapters.count import TrainableCount, count_trainable
+from studio.adapters.count import (
+    TrainableCount,
+    checkpoint_adapter_bytes,
+    count_trainable,
+    start_bytes,
+)
 from studio.files import free_bytes, nearest_existing, readable_bytes
 from studio.hardware.export_memory import gguf_disk, merged_disk, stored_bytes
+from studio.hardware.objectives import keeps_start_copy
 from studio.hardware.parts import PartBytes, millions
 from studio.hardware.static_memory import INT8_STATE_BYTES
 from studio.models.source import is_on_this_pc, local_folder
@@ -87,12 +93,12 @@ def disk_needs(
     if is_here is None:
         is_here = is_on_this_pc(recipe.model, settings)
     count = count or count_trainable(recipe, shape)
-    trained = _trained_bytes(recipe, shape, count)
     state = optimizer_state_bytes(recipe, count.trainable)
     parts = (
         _download(recipe, shape, settings, is_here),
-        _checkpoints(recipe, settings, trained, state), _result(recipe, shape, settings, trained),
-        _merged(recipe, shape, settings), _gguf(shape, settings, gguf),
+        _checkpoints(recipe, settings, _checkpoint_weights(recipe, shape, count), state),
+        *_start(recipe, shape, settings), _result(recipe, settings, count),
+        _merged(recipe, shape, settings), _gguf(recipe, shape, settings, gguf),
     )
     return DiskNeeds(parts, _by_drive(parts))
 
@@ -145,14 +151,25 @@ def optimizer_state_bytes(recipe: Recipe, trainable: int) -> int:
     return round(2 * INT8_STATE_BYTES * trainable)
 
 
-def _result(recipe: Recipe, shape: ModelShape, settings: Settings, size: int) -> DiskPart:
+def _start(recipe: Recipe, shape: ModelShape, settings: Settings) -> tuple[DiskPart, ...]:
+    """Where there is one to keep."""
+    size = start_bytes(recipe, shape)
+    return (DiskPart("start", size, "What the adapter's start took out of the base, with which a "
+                     "resume finds the same base again", settings.runs),) if size else ()
+
+
+def _result(recipe: Recipe, settings: Settings, count: TrainableCount) -> DiskPart:
     if recipe.adapter.method == "none":
-        return DiskPart("result", size, f"{millions(shape.parameters)} trained parameters at "
-                        f"{_trained_item_bytes(recipe)} bytes", settings.runs)
-    return DiskPart("adapter", size, "The adapter's file, as PEFT writes it", settings.runs)
+        each = _trained_item_bytes(recipe)
+        return DiskPart("result", each * count.trainable, f"{millions(count.trainable)} trained "
+                        f"parameters at {each} bytes", settings.runs)
+    return DiskPart("adapter", count.adapter_bytes, "The adapter's file, as PEFT writes it",
+                    settings.runs)
 
 
 def _merged(recipe: Recipe, shape: ModelShape, settings: Settings) -> DiskPart:
+    if recipe.training.method == "reward":
+        return DiskPart("merged model", 0, "A reward model is not merged", settings.exports)
     if recipe.adapter.method == "none":
         each = _trained_item_bytes(recipe)
         return DiskPart("merged model", each * shape.parameters,
@@ -161,7 +178,9 @@ def _merged(recipe: Recipe, shape: ModelShape, settings: Settings) -> DiskPart:
     return _joined("merged model", merged_disk(shape), settings)
 
 
-def _gguf(shape: ModelShape, settings: Settings, kind: str) -> DiskPart:
+def _gguf(recipe: Recipe, shape: ModelShape, settings: Settings, kind: str) -> DiskPart:
+    if recipe.training.method == "reward":
+        return DiskPart("GGUF", 0, "A reward model is not converted", settings.exports)
     found = _joined("GGUF", gguf_disk(shape, kind), settings)
     if kind == "q8_0":
         return found
@@ -175,10 +194,11 @@ def _joined(name: str, pieces: tuple[PartBytes, ...], settings: Settings) -> Dis
     return DiskPart(name, sum(piece.bytes for piece in pieces), largest.formula, settings.exports)
 
 
-def _trained_bytes(recipe: Recipe, shape: ModelShape, count: TrainableCount) -> int:
+def _checkpoint_weights(recipe: Recipe, shape: ModelShape, count: TrainableCount) -> int:
+    """Of one checkpoint; PEFT writes the copy of a start that a method compares with along."""
     if recipe.adapter.method == "none":
-        return _trained_item_bytes(recipe) * shape.parameters
-    return count.adapter_bytes
+        return _trained_item_bytes(recipe) * count.trainable
+    return checkpoint_adapter_bytes(recipe, shape) * (2 if keeps_start_copy(recipe) else 1)
 
 
 def _trained_item_bytes(recipe: Recipe) -> int:

@@ -17,11 +17,11 @@ from studio.settings import Settings
 if TYPE_CHECKING:
     from studio.models.shape import ModelShape
 
-_OF_A_RUN = ("checkpoints", "adapter", "result")
+_OF_A_RUN = ("checkpoints", "start", "adapter", "result")
 
 
 def run_bytes(recipe: Recipe, shape: ModelShape, settings: Settings) -> int:
-    """What checkpoints and result take at most, in bytes."""
+    """What checkpoints, a start that is kept, and the result take at most, in bytes."""
     needs = disk_needs(recipe, shape, settings, is_here=True)
     return sum(part.bytes for part in needs.parts if part.name in _OF_A_RUN)
 

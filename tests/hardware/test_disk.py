@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from studio.adapters.count import checkpoint_adapter_bytes
 from studio.hardware import disk
 from studio.hardware.disk import DiskNeeds, disk_needs
 from studio.models.shape import model_shape
@@ -15,6 +17,7 @@ from studio.recipe import Recipe
 from studio.runs import create_run
 from studio.settings import Settings
 from studio.training.loop import train
+from studio.training.start_values import START_FILE
 from tests.hardware.shapes import shape_of
 from tests.ui.work import short_recipe
 
@@ -101,23 +104,57 @@ def test_the_needs_are_plain_data(settings: Settings) -> None:
     assert all(isinstance(part["folder"], str) for part in found["parts"])
 
 
+def write_pairs(file: Path) -> str:
+    """Questions with a better and a worse answer; the name of the file."""
+    file.write_text("\n".join(json.dumps(
+        {"prompt": f"{number} pizza", "chosen": f"yes, {number}", "rejected": "no"})
+        for number in range(12)), encoding="utf-8")
+    return str(file)
+
+
+REWARD = {"training.method": "reward"}
+
+
 @pytest.mark.parametrize("values", [
     {}, {"adapter.method": "none"}, {"training.optimizer": "adafactor"},
     {"training.optimizer": "adamw_8bit", "adapter.rank": 64},
-], ids=["lora", "full", "adafactor", "8-bit"])
+    {"adapter.init": "pissa"}, {"adapter.init": "olora", "training.method": "dpo"},
+    REWARD, REWARD | {"adapter.method": "none", "training.learning_rate": 1e-4},
+], ids=["lora", "full", "adafactor", "8-bit", "pissa", "dpo from olora", "reward", "full reward"])
 def test_a_real_checkpoint_is_as_large_as_promised(
     settings: Settings, tiny_model: Path, tmp_path: Path, values: dict[str, Any]
 ) -> None:
+    if values.get("training.method"):
+        values = values | {"data.source": write_pairs(tmp_path / "pairs.jsonl"),
+                           "data.eval_fraction": 0.0}
     recipe = short_recipe(tiny_model, tmp_path, **{"training.max_steps": 1, **values})
     shape = model_shape(str(tiny_model), settings)
     promised = disk_needs(recipe, shape, settings)
     run = create_run(settings, recipe, "measured")
     assert train(recipe, run, lambda: False, settings=settings) == "done"
     checkpoint = run.checkpoints()[-1]
-    weights = sum(file.stat().st_size for file in checkpoint.glob("*.safetensors"))
+    weights = sum(file.stat().st_size for file in checkpoint.rglob("*.safetensors"))
     state = (checkpoint / "optimizer.pt").stat().st_size
     got = sizes(promised)
     assert got["checkpoints"] == pytest.approx(weights + state, rel=0.12, abs=60_000)
     result = sum(file.stat().st_size for file in run.adapter_path.glob("*.safetensors"))
     assert (got.get("adapter") or got["result"]) == pytest.approx(result, rel=0.05)
     assert got["download"] == 0
+    start = run.path / START_FILE
+    assert got.get("start", 0) == (start.stat().st_size if start.exists() else 0)
+    assert (got["merged model"] == got["GGUF"] == 0) is (recipe.training.method == "reward")
+
+
+def test_a_checkpoint_of_adalora_holds_its_first_rank_and_what_it_knows_of_each_parameter(
+    settings: Settings, tiny_model: Path, tmp_path: Path
+) -> None:
+    recipe = short_recipe(tiny_model, tmp_path, **{
+        "training.max_steps": 10, "training.save_steps": 4, "training.save_total_limit": 3,
+        "adapter.method": "adalora"})
+    run = create_run(settings, recipe, "measured")
+    assert train(recipe, run, lambda: False, settings=settings) == "done"
+    first = run.checkpoint_path / "checkpoint-4"
+    weights = sum(file.stat().st_size for file in first.glob("*.safetensors"))
+    promised = checkpoint_adapter_bytes(recipe, model_shape(str(tiny_model), settings))
+    # The headers count in a model as tiny as this one.
+    assert promised == pytest.approx(weights, rel=0.08)
