@@ -1,7 +1,8 @@
 """The trainer's side of checkpoints: writes whole ones, and goes on from one to the very bit.
 
-Everything that transformers keeps is kept as it does it; what it forgets (the sums of a log that
-is not complete yet) is kept beside. Where checkpoints lie and which is whole: `checkpoints.py`.
+Everything that transformers keeps is kept as it does it; what it and TRL forget (the sums and
+measures of a log that is not complete yet) is kept beside. Where checkpoints lie and which is
+whole: `checkpoints.py`.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ SUMS = "sums.json"
 
 @dataclass(frozen=True)
 class _AfterStep:
-    """What the next step changes before it is whole: random states, and sums since the log."""
+    """What the next step changes before it is whole: random states, and what has gathered since
+    the log."""
 
     step: int
     random: RandomStates
     loss_sum: Any
     tokens: int
+    measures: dict[str, list[float]]
 
 
 class SavingMixin:
@@ -49,6 +52,8 @@ class SavingMixin:
     _after_step: _AfterStep | None = None
     """Taken when a step was logged, measured and saved; None while that is being done."""
     _total_train_tokens: int
+    _metrics: dict[str, dict[str, list[float]]]
+    """TRL's: what each micro-batch measured since the last log, by "train" and "eval"."""
     _tr_loss: Any
     _globalstep_last_logged: int
 
@@ -95,7 +100,18 @@ class SavingMixin:
 
     def _sums(self) -> dict[str, Any]:
         return {"loss_sum": float(self._tr_loss), "last_logged_step": self._globalstep_last_logged,
-                "tokens": self._total_train_tokens - self.reporter.tokens_at_log}
+                "tokens": self._total_train_tokens - self.reporter.tokens_at_log,
+                "measures": self._measures()}
+
+    def _measures(self) -> dict[str, list[float]]:
+        """A copy of what was measured since the last log."""
+        return {name: [float(value) for value in values]
+                for name, values in self._metrics["train"].items()}
+
+    def _put_measures(self, measures: dict[str, list[float]]) -> None:
+        gathered = self._metrics["train"]  # makes a list for a new name
+        gathered.clear()
+        gathered.update({name: list(values) for name, values in measures.items()})
 
     def _run_epoch(self, *args: Any, **options: Any) -> None:
         """An epoch; nothing where all steps are done, as when only the result is missing."""
@@ -114,6 +130,7 @@ class SavingMixin:
         self._tr_loss += sums["loss_sum"]
         self._globalstep_last_logged = sums["last_logged_step"]
         self._total_train_tokens = sums["tokens"]
+        self._put_measures(sums.get("measures", {}))
 
     def _maybe_log_save_evaluate(self, *args: Any, **options: Any) -> None:
         """After each step; at the end of an epoch again, also where a stop broke a step off."""
@@ -121,7 +138,8 @@ class SavingMixin:
         self._after_step = None
         super()._maybe_log_save_evaluate(*args, **options)  # type: ignore[misc]
         self._after_step = _AfterStep(self.state.global_step, RandomStates.now(),
-                                      self._tr_loss.clone(), self._total_train_tokens)
+                                      self._tr_loss.clone(), self._total_train_tokens,
+                                      self._measures())
 
     def _undo_unfinished_step(self) -> None:
         """A checkpoint in the midst of a step is one of the last whole step."""
@@ -129,3 +147,4 @@ class SavingMixin:
         if after is not None and after.step == self.state.global_step:
             after.random.restore()
             self._tr_loss, self._total_train_tokens = after.loss_sum, after.tokens
+            self._put_measures(after.measures)

@@ -49,7 +49,6 @@ class SupervisedMixin(StudioTrainer):
     """What the studio changes in TRL's SFT trainer."""
 
     skips_prompt_scores: bool
-    _metrics: dict[str, dict[str, list[float]]]
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """TRL's loss, the language model's head computed only where there is a label.

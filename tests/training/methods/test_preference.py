@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from studio.errors import RecipeError
+from studio.errors import RecipeError, RunError
 from studio.recipe import Recipe
+from studio.runs import Run, create_run
 from studio.settings import Settings
+from studio.training.loop import train
 from studio.training.trainers import check_method
 from tests.training.conftest import MakeRecipe
 from tests.training.methods.conftest import (
@@ -181,6 +183,45 @@ def test_the_margin_that_is_told_is_that_of_the_result_against_the_base_in_plain
     ({"adapter": {"bias": "all"}}, "adapter.bias"),
     ({"adapter": {"targets": ["q_proj", "lm_head"]}}, "lm_head"),
 ])
+def _measured(run: Run) -> list[tuple[int, float, dict[str, float]]]:
+    return [(point.step, point.loss, point.measures) for point in run.story().points]
+
+
+def test_a_log_over_several_steps_measures_the_same_where_the_run_ended_within_it(
+    settings: Settings, pair_recipe: MakeRecipe
+) -> None:
+    """Broken off in step 5, and stopped between its micro-batches: what steps 4 and 5 measured."""
+    recipe = pair_recipe(
+        training__method="dpo", training__max_steps=8, training__logging_steps=3,
+        training__save_steps=4, training__batch_size=2, training__gradient_accumulation=2,
+        data__eval_fraction=0.0)
+    whole = trained(settings, recipe, "whole")
+    assert [point.step for point in whole.story().points] == [3, 6]
+    broken, asked = create_run(settings, recipe, "broken"), 0
+
+    def break_off() -> bool:
+        if (broken.checkpoint_path / "checkpoint-4").exists():
+            raise RuntimeError("the fan fell off")
+        return False
+
+    with pytest.raises(RunError, match="the fan fell off"):
+        train(recipe, broken, break_off, settings=settings)
+    stopped = create_run(settings, recipe, "stopped")
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += stopped.story().step >= 3
+        return asked >= 4
+
+    assert train(recipe, stopped, stop, settings=settings) == "stopped"
+    for run in (broken, stopped):
+        assert run.checkpoints()[-1].name == "checkpoint-4"
+        assert [point.step for point in run.story().points] == [3]
+        assert train(recipe, run, lambda: False, settings=settings, resume=True) == "done"
+        assert _measured(run) == _measured(whole)
+    assert all("margin" in measures for _, _, measures in _measured(whole))
+
+
 def test_what_cannot_be_compared_is_refused_before_anything_is_loaded(
     settings: Settings, values: dict[str, Any], word: str
 ) -> None:
