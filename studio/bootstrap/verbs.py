@@ -39,7 +39,7 @@ VERBS = {
 def help_text() -> str:
     """What `python launch.py --help` says."""
     verbs = "\n".join(f"  {verb:<10} {what}" for verb, what in VERBS.items())
-    return f"""Adapter Studio: fine-tune a language model with LoRA or QLoRA on this PC.
+    return f"""Adapter Studio: fine-tune a language model on this PC, with LoRA or another adapter.
 
 Usage: python launch.py [--port N] [--no-browser] [--home DIR] [--offline]
        python launch.py VERB [...]            (VERB --help tells more)

@@ -37,7 +37,7 @@ app = typer.Typer(
     name="adapter-studio", no_args_is_help=False, add_completion=False,
     pretty_exceptions_enable=False, rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Fine-tune a language model with LoRA or QLoRA on this PC.",
+    help="Fine-tune a language model on this PC, with LoRA or another adapter.",
 )
 for verbs in (serving.verbs, reports.verbs, data.verbs, cleaning.verbs, estimate.verbs,
               fitting.verbs, dryrun.verbs, training.verbs, control.verbs, queue.verbs,

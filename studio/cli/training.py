@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from studio.adapters.kinds import KINDS
 from studio.arbiter import Arbiter
 from studio.cli import show
 from studio.cli.common import (
@@ -31,6 +32,7 @@ from studio.measures import MEASURES
 from studio.progress import Progress, Step
 from studio.recipe import Recipe
 from studio.recipe.grid import grid, parse_grid
+from studio.recipe.method_words import METHODS
 from studio.runs import Run
 from studio.story import Story
 from studio.training.job import JobRunner
@@ -43,7 +45,10 @@ Isolated = Annotated[bool, typer.Option(
 LOOK_EVERY_SECONDS = 0.5
 
 
-@verbs.command()
+@verbs.command(help=(
+    "Train a recipe. Ctrl+C stops it and keeps what it has.\n\n"
+    f"How it learns is training.method: {', '.join(METHODS)}. What is trained is adapter.method: "
+    f"{', '.join(KINDS)}."))
 def train(
     recipe: RecipeFile, run: RunName = None, changes: Changes = None, isolated: Isolated = False,
     queue: Annotated[bool, typer.Option("--queue", help="Do not train now: let it wait in the "
@@ -53,7 +58,7 @@ def train(
         "--grid adapter.rank=8,16. Can be given several times.")] = None,
     home: Home = None, offline: Offline = False, as_json: AsJson = False,
 ) -> None:
-    """Train a recipe. Ctrl+C stops it and keeps what it has."""
+    """Train a recipe."""
     settings = open_settings(home, offline)
 
     def work() -> dict[str, Any]:
