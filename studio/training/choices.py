@@ -1,4 +1,4 @@
-"""How a recipe is computed on this device: checkpointing and rows. One place decides.
+"""How a recipe is computed on this device: checkpointing, rows, layers. One place decides.
 
 Pure; every choice comes with a sentence for the person.
 """
@@ -6,18 +6,31 @@ Pure; every choice comes with a sentence for the person.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from studio.adapters.kinds import kind_of
 from studio.device import Device
+from studio.extras import install_command
 from studio.files import readable_bytes
+from studio.hardware.objectives import OBJECTIVES
 from studio.hardware.workload import MOST_JOINED_TOKENS, Examples
 from studio.recipe import Recipe
+from studio.training.grouping import padding_share
 
 if TYPE_CHECKING:
     from studio.hardware.free_now import Comparison
     from studio.hardware.precision import Precision
     from studio.models.shape import ModelShape
+
+_PADDING_WORTH_GROUPING = 0.2
+"""Share of the computed tokens; below it, other orders are not worth much."""
+_STEPS_WORTH_GROUPING = 32
+"""Of an epoch: with fewer there are too few lengths to choose from."""
+_STEPS_WORTH_COMPILING = 300
+"""Compiling takes a minute or so, in which a GPU goes through about as many steps of a small
+model."""
+
 
 def choose_checkpointing(
     recipe: Recipe, shape: ModelShape, device: Device, *, free_bytes: int, examples: Examples,
@@ -96,9 +109,90 @@ def choose_fused_layers(
         return False, ("Layers are computed as their libraries write them: the arithmetic is in "
                        "another number format than the weights.")
     if device.kind != "cpu" and wanted == "auto":
-        return False, ("Layers are computed as their libraries write them; speed.fused_layers "
-                       "fuses adapters with theirs.")
+        return False, ("Adapters are computed as PEFT writes them; speed.fused_layers computes "
+                       "them with their layers.")
     return True, "Fused layers: an adapter is computed with its layer, and less is kept for it."
+
+
+def choose_liger(
+    recipe: Recipe, device: Device, precision: Precision, *, suits: bool, installed: bool
+) -> tuple[bool, list[str]]:
+    """Whether Liger's kernels compute norms and gated layers, and why; nothing to say elsewhere
+    than on NVIDIA GPUs.
+
+    `suits`: Liger has the model's architecture; `installed`: its package is here.
+    """
+    if device.kind != "cuda" or recipe.speed.fused_layers is False or precision.autocast:
+        return False, []
+    if not suits:
+        return False, ["Liger's kernels are not used: they do not have this model's layers."]
+    if not installed:
+        return False, ["Liger's kernels would compute norms and gates faster; their package is "
+                       f"not installed ({install_command(['liger-kernel'])})."]
+    return True, ["Norms and gated layers are computed by Liger's kernels."]
+
+
+def choose_compile(
+    recipe: Recipe, device: Device, *, steps: int, checkpointing: bool, liger: bool
+) -> tuple[bool, str]:
+    """Whether torch compiles the decoder layers, and why; `steps` are the optimizer's of the run.
+
+    auto never does so on a CPU, where the fused layers were measured to be faster.
+    """
+    wanted = recipe.speed.compile
+    if wanted != "auto":
+        return wanted, ("The layers are compiled, as asked; the first steps take much longer."
+                        if wanted else "Nothing is compiled, as asked.")
+    if device.kind == "cpu":
+        return False, "Nothing is compiled: on a CPU fused layers are faster."
+    if device.kind != "cuda" or recipe.model.quantization != "none":
+        return False, "Nothing is compiled: this device or number format gains nothing by it."
+    if OBJECTIVES[recipe.training.method].writes:
+        return False, "Nothing is compiled: most of the time goes into writing answers."
+    if liger or recipe.speed.fused_layers is True:
+        return False, "Nothing is compiled: the layers have faster arithmetic already."
+    if checkpointing:
+        return False, "Nothing is compiled, since activations are computed twice to save memory."
+    if steps < _STEPS_WORTH_COMPILING:
+        return False, f"Nothing is compiled: it does not pay back within {steps:,} steps."
+    return True, f"The layers are compiled, which pays back within {steps:,} steps."
+
+
+def choose_grouping(
+    recipe: Recipe, lengths: Sequence[int], *, joined: bool, before: bool | None = None
+) -> tuple[bool, list[str]]:
+    """Whether examples of similar length come together, and why; nothing to say where nothing is
+    padded.
+
+    `lengths` are the tokens of each row, `before` is what the run began with: the order must not
+    change within it.
+    """
+    wanted, training = recipe.speed.group_by_length, recipe.training
+    if joined or OBJECTIVES[training.method].writes:
+        return False, []
+    if wanted is False:
+        return False, ["Examples come in random order, whatever their length, as asked."]
+    if wanted is True:
+        return True, ["Examples of similar length come together, as asked."]
+    if before is not None:
+        return before, (["Examples of similar length come together, as when the run began."]
+                        if before else [])
+    return _auto_grouping(recipe, lengths)
+
+
+def _auto_grouping(recipe: Recipe, lengths: Sequence[int]) -> tuple[bool, list[str]]:
+    training = recipe.training
+    if training.batch_size == 1:
+        return False, []
+    share = padding_share(lengths, training.batch_size, recipe.data.seed)
+    if share <= _PADDING_WORTH_GROUPING:
+        return False, [f"Examples come in random order: only {share:.0%} of the tokens are "
+                       "padding."]
+    if len(lengths) < _STEPS_WORTH_GROUPING * training.effective_batch_size:
+        return False, [f"Examples come in random order, though {share:.0%} of the tokens are "
+                       "padding: there are too few of them to put similar lengths together."]
+    return True, [f"Examples of similar length come together: in random order {share:.0%} of the "
+                  "tokens would be padding."]
 
 
 def choose_scores(recipe: Recipe) -> tuple[bool, list[str]]:

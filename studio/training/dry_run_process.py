@@ -34,6 +34,7 @@ from studio.training.out_of_memory import is_out_of_memory
 from studio.training.phases import Phases, Watch, distinct_bytes, frozen_tensors
 from studio.training.reporter import StateReporter, TrainReporter
 from studio.training.stages import Stages
+from studio.training.steps import answers_per_row, total_steps
 
 if TYPE_CHECKING:
     import datasets
@@ -149,7 +150,8 @@ def _facts(
     return {
         "batch": batch, "longest_tokens": max(chosen),
         "tokens": tokens_of(chosen, joined=setup.joined_rows),
-        "mean_tokens": _mean_tokens(lengths, recipe, joined=setup.joined_rows),
+        "mean_tokens": _mean_tokens(lengths, recipe, joined=setup.joined_rows,
+                                    grouped=setup.lengths is not None),
         "rows": len(lengths), "total_steps": total_steps(recipe, len(lengths)),
         "checkpointing": setup.checkpointing,
         "labelled_share": labelled_share(rows.select(range(batch))),
@@ -160,12 +162,6 @@ def example_lengths(recipe: Recipe, rows: datasets.Dataset) -> list[int]:
     """Tokens of each row's longest text; a prompt with the longest answer that may be written."""
     answer = recipe.reinforcement.answer_tokens if OBJECTIVES[recipe.training.method].writes else 0
     return [length + answer for length in row_lengths(rows)]
-
-
-def answers_per_row(recipe: Recipe) -> int:
-    """So many examples are made of each row."""
-    writes = OBJECTIVES[recipe.training.method].writes
-    return recipe.reinforcement.generations if writes else 1
 
 
 def _group_of(answers: int) -> int:
@@ -179,25 +175,16 @@ def tokens_of(lengths: Sequence[int], *, joined: bool) -> int:
     return sum(lengths) if joined else max(lengths) * len(lengths)
 
 
-def _mean_tokens(lengths: Sequence[int], recipe: Recipe, *, joined: bool) -> float:
-    """Tokens of a micro-batch on average, the rows shuffled as a run would."""
-    order = list(lengths)
-    random.Random(recipe.data.seed).shuffle(order)
+def _mean_tokens(
+    lengths: Sequence[int], recipe: Recipe, *, joined: bool, grouped: bool
+) -> float:
+    """Tokens of a micro-batch on average, the rows shuffled or grouped as a run would."""
+    order = sorted(lengths)
+    if not grouped:
+        random.Random(recipe.data.seed).shuffle(order)
     batch = recipe.training.batch_size
     batches = [order[start:start + batch] for start in range(0, len(order), batch)]
     return sum(tokens_of(each, joined=joined) for each in batches) / len(batches)
-
-
-def total_steps(recipe: Recipe, rows: int) -> int:
-    """Optimizer steps of the whole run, as transformers' trainer counts them."""
-    wanted = recipe.training
-    if wanted.max_steps:
-        return wanted.max_steps
-    micro_batches = math.ceil(rows * answers_per_row(recipe) / wanted.batch_size)
-    steps = math.ceil(micro_batches / wanted.gradient_accumulation)
-    if OBJECTIVES[wanted.method].writes:
-        steps *= recipe.reinforcement.iterations
-    return math.ceil(wanted.epochs * steps)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from studio.data.columns import labelled_share, longest
+from studio.data.columns import labelled_share, longest, row_lengths
 from studio.device import Device
 from studio.hardware.precision import Precision
 from studio.hardware.workload import Examples
@@ -18,12 +18,15 @@ from studio.recipe import Recipe
 from studio.settings import Settings
 from studio.training.choices import (
     choose_checkpointing,
-    choose_fused_layers,
+    choose_grouping,
     choose_joined_rows,
     choose_scores,
 )
+from studio.training.layers import LIBRARIES_OWN, Layers, layers_of
 from studio.training.rows import can_join_rows, pack
-from studio.training.speed.fusing import NOTHING, Fusable, fusable
+from studio.training.speed.fusing import Fusable
+from studio.training.speed.liger import LEFT_BEHIND
+from studio.training.steps import total_steps
 
 if TYPE_CHECKING:
     import datasets
@@ -77,16 +80,27 @@ class Setup:
     """Where the base came from, for a method that needs it once more as it was."""
     settings: Settings | None = None
     """Where other runs lie, for a method that asks what one of them made."""
-    fusable: Fusable = NOTHING
-    """The modules that are to be computed in one go."""
+    layers: Layers = LIBRARIES_OWN
+    """What is put on the model's layers."""
     skips_prompt_scores: bool = True
     """Whether the vocabulary's scores are computed only for tokens that are learned."""
+    lengths: list[int] | None = None
+    """The tokens of each row of `train`, where similar ones are to come together."""
+
+    @property
+    def fusable(self) -> Fusable:
+        """The modules that are to be computed in one go."""
+        return self.layers.fusable
 
 
 def make_setup(
-    recipe: Recipe, base: Base, data: Prepared, device: Device, settings: Settings
+    recipe: Recipe, base: Base, data: Prepared, device: Device, settings: Settings, *,
+    grouped_before: bool | None = None,
 ) -> tuple[Setup, list[str]]:
-    """The setup, and one sentence for each choice that was made."""
+    """The setup, and one sentence for each choice that was made.
+
+    `grouped_before`: whether the run began with examples of similar length together.
+    """
     longest_tokens = longest(data.train)
     checkpointing, why_checkpointing = choose_checkpointing(
         recipe, base.shape, device, free_bytes=base.free_bytes,
@@ -98,19 +112,21 @@ def make_setup(
             "Examples are padded and never share a row: in this model they would see each other.")
     train = pack(data.train, recipe.data.max_length) if joined and recipe.data.packing \
         else data.train
-    fused, why_fused = _fused_layers(recipe, base, device)
+    lengths = row_lengths(train)
+    grouped, why_grouped = choose_grouping(recipe, lengths, joined=joined, before=grouped_before)
+    layers, why_layers = layers_of(
+        recipe, base.model, base.precision, device, steps=total_steps(recipe, len(train)),
+        checkpointing=checkpointing)
     skips, why_skips = choose_scores(recipe)
     setup = Setup(base.model, base.tokenizer, train, data.eval, device, base.precision,
-                  checkpointing, joined, base.folder, settings, fused, skips)
-    return setup, [base.precision.why, why_checkpointing, why_joined, why_fused, *why_skips]
+                  checkpointing, joined, base.folder, settings, layers, skips,
+                  lengths if grouped else None)
+    return setup, [base.precision.why, why_checkpointing, why_joined, *why_grouped, *why_layers,
+                   *why_skips]
 
 
-def _fused_layers(recipe: Recipe, base: Base, device: Device) -> tuple[Fusable, str]:
-    wanted, why = choose_fused_layers(recipe, device, base.precision)
-    found = fusable(base.model) if wanted else NOTHING
-    if wanted and not found:
-        why = "Layers are computed as their libraries write them: none of this model can be fused."
-    return found, why
+_PUT_ON = ("forward", "_original_forward", "_compiled_call_impl", *LEFT_BEHIND)
+"""What a run writes into modules."""
 
 
 @contextmanager
@@ -123,15 +139,15 @@ def forward_kept(model: Any) -> Iterator[None]:
     """
     from torch.nn import Dropout
 
-    before = [(module, vars(module).get("forward")) for module in model.modules()]
+    before = [(module, {name: vars(module)[name] for name in _PUT_ON if name in vars(module)})
+              for module in model.modules()]
     dropouts = [(module, module.p) for module in model.modules() if isinstance(module, Dropout)]
     try:
         yield
     finally:
         for dropout, share in dropouts:
             dropout.p = share
-        for module, forward in before:
-            vars(module).pop("_original_forward", None)
-            vars(module).pop("forward", None)
-            if forward is not None:
-                module.forward = forward
+        for module, own in before:
+            for name in _PUT_ON:
+                vars(module).pop(name, None)
+            vars(module).update(own)

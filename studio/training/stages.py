@@ -229,7 +229,10 @@ class Stages:
         self, base: Base, data: Prepared, device: Device, checkpoint: Path | None
     ) -> Ending | RanOut:
         """Train from `checkpoint`, or the start, until the run ends or memory runs out."""
-        setup, choices = make_setup(self.recipe, base, data, device, self.settings)
+        plan = self.run.story().plan
+        setup, choices = make_setup(
+            self.recipe, base, data, device, self.settings,
+            grouped_before=plan.get("grouped", False) if plan else None)
         observers = observers_for(self.recipe)
         begin = str(checkpoint) if checkpoint else None
         try:
@@ -263,7 +266,8 @@ class Stages:
                   "eval_examples": len(data.eval) if data.eval is not None else 0,
                   "trainable": trainable, "device": setup.device.name,
                   "dtype": base.precision.base_dtype, "choices": choices,
-                  "checkpointing": setup.checkpointing},
+                  "checkpointing": setup.checkpointing,
+                  "grouped": setup.lengths is not None},
             keep_checkpoint=lambda step: keep_checkpoint(self.run, step, limit),
             live=live, observers=observers,
         )

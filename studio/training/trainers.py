@@ -49,7 +49,8 @@ def make_trainer(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter
     trainer.guard = StepGuard(scales=setup.precision.autocast == "float16")
     if not recipe.adapter.trains_base:
         _adapter_in_float32(setup.model)
-    setup.fusable.fuse()
+    trainer.lengths = setup.lengths
+    setup.layers.put_on(setup.model)
     if recipe.adapter.method == "adalora":
         trainer.allocation = RankAllocation(trainer)
     return trainer

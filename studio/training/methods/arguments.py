@@ -9,6 +9,7 @@ from typing import Any
 
 from studio.recipe import Recipe
 from studio.runs import Run
+from studio.training.grouping import STRATEGY
 from studio.training.setup import Setup
 
 AT_THE_END = 10**9
@@ -34,6 +35,7 @@ def arguments_of(kind: Any, recipe: Recipe, run: Run, setup: Setup, **own: Any) 
         eval_steps=wanted.eval_steps or AT_THE_END, prediction_loss_only=True,
         save_strategy="steps", save_steps=wanted.save_steps or AT_THE_END,
         save_total_limit=None,  # thinned out in checkpoints.py, after the newest is safe
+        train_sampling_strategy=STRATEGY if setup.lengths else "random",
         seed=wanted.seed, data_seed=recipe.data.seed,
         bf16=setup.precision.autocast == "bfloat16", fp16=setup.precision.autocast == "float16",
         use_cpu=setup.device.kind == "cpu", dataloader_pin_memory=setup.device.kind == "cuda",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from studio.measures import measures_in
+from studio.training.grouping import STRATEGY, grouped_sampler
 from studio.training.guard import StepGuard, drop_gradients
 from studio.training.held_out import HeldOut, held_out_loss
 from studio.training.loraplus import loraplus_optimizer
@@ -24,6 +25,9 @@ class StudioTrainer(SavingMixin):
     model: Any
     optimizer: Any
     control: Any
+    args: Any
+    lengths: list[int] | None = None
+    """The tokens of each row, where similar ones are to come together."""
     least_rows = 1
     """Rows of a micro-batch with which the method still makes sense."""
 
@@ -35,6 +39,13 @@ class StudioTrainer(SavingMixin):
     def held_out(self, stop: Callable[[], bool]) -> HeldOut | None:
         """What is measured on the held-out part; None where nothing could be, or it was stopped."""
         return held_out_loss(self, stop)
+
+    def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
+        """The order of the rows; where lengths are grouped, the same one after a resume."""
+        if self.args.train_sampling_strategy != STRATEGY or self.lengths is None:
+            return super()._get_train_sampler(*args, **kwargs)  # type: ignore[misc]
+        examples = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return grouped_sampler(self.lengths, examples, self.args.data_seed)
 
     def create_optimizer(self, model: Any = None) -> Any:
         """The recipe's optimizer, with rates of its own for each matrix where it asks for them."""
@@ -82,7 +93,7 @@ class StudioTrainer(SavingMixin):
                                  loss=found.loss, **({"measures": measures} if measures else {}))
         metrics = {"eval_loss": found.loss}
         self.control = self.callback_handler.on_evaluate(  # type: ignore[attr-defined]
-            self.args, state, self.control, metrics)  # type: ignore[attr-defined]
+            self.args, state, self.control, metrics)
         self._leave_evaluation(before)
         return metrics
 

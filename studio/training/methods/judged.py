@@ -14,6 +14,7 @@ from studio.errors import RecipeError
 from studio.recipe import Recipe
 from studio.recipe.usual import preference_beta
 from studio.runs import Run
+from studio.training.grouping import STRATEGY
 from studio.training.methods.arguments import arguments_of
 from studio.training.methods.collators import JudgedCollator
 from studio.training.methods.common import StudioTrainer
@@ -67,7 +68,7 @@ def make(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter) -> Any
             callbacks=[as_callback(reporter)],
         )
     # TRL insists on the file's order for the pairs that it would have made from it.
-    trainer.args.train_sampling_strategy = "random"
+    trainer.args.train_sampling_strategy = STRATEGY if setup.lengths else "random"
     trainer.least_rows = least_rows(recipe)
     for model in (trainer.model, reference):
         if model is not None:
