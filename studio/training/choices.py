@@ -6,6 +6,7 @@ Pure; every choice comes with a sentence for the person.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -126,9 +127,11 @@ def choose_liger(
         return False, []
     if not suits:
         return False, ["Liger's kernels are not used: they do not have this model's layers."]
+    if not installed and sys.platform != "linux":
+        return False, []
     if not installed:
-        return False, ["Liger's kernels would compute norms and gates faster; their package is "
-                       f"not installed ({install_command(['liger-kernel'])})."]
+        return False, ["Liger's kernels, which compute norms and gated layers, are not installed: "
+                       f"{install_command(['liger-kernel'])}"]
     return True, ["Norms and gated layers are computed by Liger's kernels."]
 
 

@@ -46,6 +46,9 @@ def compile_layers(model: Any) -> None:
 
     `setup.forward_kept` takes it off again.
     """
+    import torch
+
+    torch._dynamo.reset()  # what an earlier run compiled counts against this one's number
     for layer in decoder_layers(model):
         layer.compile(dynamic=True)
         layer._compiled_call_impl = _in_training(layer, layer._compiled_call_impl)
