@@ -1,9 +1,9 @@
 """What training on a processor holds beyond its tensors: libraries, workspaces, the heap's holes.
 
-torch keeps no freed memory for a processor; the C library does. Told to give large blocks back
-(mmap threshold 1 MB) it held a fifth less, but a step of the starter took a quarter more processor
-time, since every block's pages are made anew. So the holes stay, and are counted. All figures are
-of Linux with glibc; `launch.py bench cpu-memory` measures them again.
+torch keeps no freed memory for a processor; the C library does, and training tells it to keep more
+(`studio/allocator.py`): given back, every block's pages would be made anew in each step. So the
+holes stay, and are counted. All figures are of Linux with glibc; `launch.py bench cpu-memory`
+measures them again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from studio.files import readable_bytes
 from studio.hardware.feed_forward_memory import feed_forward
+from studio.hardware.fused_layers import adapter_is_fused, adapters_are_fused
 from studio.hardware.layer_memory import layer_bytes
 from studio.hardware.parts import PartBytes, part
 from studio.hardware.workload import Workload
@@ -26,16 +27,21 @@ WORKSPACE_BYTES = 0.025e9
 """Packed matrices that MKL keeps for two threads (19 MB), and code of kernels that is read in."""
 QUANTIZER_BYTES = 0.1e9
 """bitsandbytes, and what quantising the weights one by one leaves."""
-RETURNED_BYTES = 32 * 2**20
-"""Blocks from here on go back to the system once they are freed: glibc's largest mmap threshold."""
+RETURNED_BYTES = 2**30
+"""Blocks from here on go back to the system once they are freed, as `studio/allocator.py` asks."""
 END_BYTES = 64 * 2**20
-"""Free memory at the heap's end that is not given back: glibc's trim threshold, once the other one
-has risen to its largest."""
+"""Free memory at the heap's end that is not given back."""
 KEPT_HOLES_SHARE = 0.25
 """Of what layers keep for their backward pass, in holes too small for the next tensor."""
+FUSED_HOLES_SHARE = 0.6
+"""The same where adapters are fused with their layers, which keep less between as many tensors that
+come and go: a median of a dozen trainings."""
+FUSED_AGAIN_HOLES_SHARE = 0.75
+"""The same where layers are computed again: each in blocks that the one before has cut up."""
 ADAPTED_HOLES_SHARE = 1.0
 """Of the outputs of adapted layers: each is made as the base's, as the adapter's, and as their sum,
-which stays between what the others leave. Without adapters there is none of it."""
+which stays between what the others leave. Without adapters there is none of it,
+nor where the adapter's is added into the base's."""
 
 
 def overhead(work: Workload) -> PartBytes:
@@ -53,10 +59,13 @@ def overhead(work: Workload) -> PartBytes:
 def slack(work: Workload, shape: ModelShape, *, updates: bool) -> PartBytes:
     """What the heap holds without filling it; `updates` at the optimizer's step, for its copies."""
     kept, adapted = _kept_in_heap(work, shape), _adapted_in_heap(work, shape)
-    holes = KEPT_HOLES_SHARE * kept + ADAPTED_HOLES_SHARE * adapted
+    share = KEPT_HOLES_SHARE
+    if adapters_are_fused(work, shape):
+        share = FUSED_AGAIN_HOLES_SHARE if work.checkpointing else FUSED_HOLES_SHARE
+    holes = share * kept + ADAPTED_HOLES_SHARE * adapted
     end = min(END_BYTES, kept)
     copies = _update_bytes(work, shape) if updates else 0
-    text = (f"Holes that the C library does not give back, {KEPT_HOLES_SHARE:.0%} of "
+    text = (f"Holes that the C library does not give back, {share:.0%} of "
             f"{readable_bytes(kept)} that all layers keep")
     text += f", {readable_bytes(adapted)} of adapted layers' outputs" if adapted else ""
     text += f", and {readable_bytes(end)} free at the heap's end"
@@ -79,7 +88,8 @@ def _adapted_in_heap(work: Workload, shape: ModelShape) -> float:
     if work.trains_base:
         return 0.0
     outputs = sum(linear.outputs * linear.count for linear in shape.linears
-                  if linear.name in work.targets and _is_in_heap(work, linear.outputs))
+                  if linear.name in work.targets and _is_in_heap(work, linear.outputs)
+                  and not adapter_is_fused(work, linear))
     experts = sum(linear.experts * linear.inputs * linear.outputs * linear.count
                   for linear in shape.stacked if linear.name in work.targets)
     return work.activation_bytes * (work.tokens * outputs + experts)

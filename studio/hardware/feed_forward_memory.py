@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from studio.hardware.fused_layers import gate_is_fused
 from studio.hardware.workload import Workload
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class BlockBytes:
 
 
 def feed_forward(work: Workload, shape: ModelShape) -> BlockBytes:
-    """A gated block keeps both projections and the activated gate, a plain one its projection.
+    """A gated block keeps both projections and the activated gate, a fused one both projections, a
+    plain one its projection.
 
     Its backward pass holds the gradients of the product and of each factor; the product itself,
     where a trained layer kept it, is gone by then. In a mixture every token passes
@@ -42,6 +44,9 @@ def feed_forward(work: Workload, shape: ModelShape) -> BlockBytes:
     found = experts(shape)
     if found is not None:
         return _mixture(work, shape, b, *found)
+    if gate_is_fused(work, shape):
+        # Gradients of gate and up, and the activated gate that one of them is written over.
+        return BlockBytes(2 * b * shape.intermediate, 3 * b * shape.intermediate)
     is_pair = is_gated(shape)
     kept = 3.0 if is_pair else _steps_kept(work, shape, b)
     if shape.traits.activation in KEEPS_ONLY_ITS_RESULT and _reads_result(work, shape):

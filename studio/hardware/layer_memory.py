@@ -1,8 +1,8 @@
 """One decoder layer in training: what autograd keeps of it, and what its backward pass needs.
 
 Counts, per token, the tensors that transformers' and PEFT's own code saves in a pre-norm layer with
-attention and a gated or plain feed-forward block, or a mixture of such blocks; compared with
-autograd's saved tensors in the tests.
+attention and a gated or plain feed-forward block, or a mixture of such blocks, and the studio's own
+code where layers are fused; compared with autograd's saved tensors in the tests.
 """
 
 from __future__ import annotations
@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING
 
 from studio.hardware.attention_memory import attention, is_eager, trains_output
 from studio.hardware.feed_forward_memory import feed_forward
+from studio.hardware.fused_layers import (
+    adapter_is_fused,
+    adapters_are_fused,
+    input_is_made_again,
+    norms_are_fused,
+)
 from studio.hardware.workload import Workload
 
 if TYPE_CHECKING:
@@ -38,7 +44,8 @@ def layer_bytes(work: Workload, shape: ModelShape) -> LayerBytes:
     """What one layer keeps for its backward pass, and what that pass needs on top."""
     b = work.activation_bytes
     block = feed_forward(work, shape)
-    shared = trains_output(work, shape) and not _casts(work)
+    shared = trains_output(work, shape) and not (
+        _casts(work) and not adapters_are_fused(work, shape))
     kept = (_norms(work, shape) + attention(work, shape, output_is_shared=shared) + block.kept
             + _linear_inputs(work, shape))
     # The gradients of the residual stream and of the block's input.
@@ -64,12 +71,15 @@ def _adapted_experts(work: Workload, shape: ModelShape) -> int:
 def _norms(work: Workload, shape: ModelShape) -> float:
     """RMSNorm keeps its input in float32, LayerNorm (it has a bias) as it came.
 
-    Where the norm's own weight is trained, the normalised value is kept too.
+    Where the norm's own weight is trained, the normalised value is kept too. A fused RMSNorm keeps
+    its input as it came as well, and a number for each row.
     """
     b = work.stream_bytes
     # Gemma scales in float32, the others after casting back.
     trained = (4 if shape.model_type.startswith("gemma") else b) if work.trains_base else 0
-    wide = b if work.fast_norms else 4
+    fused = norms_are_fused(work, shape)
+    wide = b if work.fast_norms or fused else 4
+    row = 4 if fused else 0
     if work.fast_norms:
         trained = 0
     size = 0.0
@@ -78,9 +88,9 @@ def _norms(work: Workload, shape: ModelShape) -> float:
             size += b * shape.hidden
         elif parameters == shape.head_dim != shape.hidden:
             heads = shape.heads if leaf.startswith("q") else shape.kv_heads
-            size += (wide + trained) * heads * shape.head_dim
+            size += heads * ((wide + trained) * shape.head_dim + row)
         else:
-            size += (wide + trained) * parameters
+            size += (wide + trained) * parameters + row
     return size
 
 
@@ -106,12 +116,14 @@ def _linear_inputs(work: Workload, shape: ModelShape) -> float:
     trained = [linear for linear in shape.linears if linear.name in work.targets]
     trained += [router for router in shape.stacked
                 if router.kind == "router" and router.name in work.targets]
+    fused = [linear for linear in trained if adapter_is_fused(work, linear)]
+    trained = [linear for linear in trained if linear not in fused]
     widths = sum(linear.inputs for linear in trained)
     kept = widths if _casts(work) else _shared_inputs(trained, shape.model_type)
     if work.trains_base:
         return work.activation_bytes * kept
     each = work.activation_bytes if work.autocast else work.trainable_bytes
-    size = float(each * (kept + work.rank * len(trained)))
+    size = each * (kept + work.rank * len(trained)) + _fused_inputs(work, shape, fused)
     if work.dropout:
         # The mask: a byte on a GPU, a number in the adapter's format on the processor.
         size += widths * (1 if work.on_gpu else each)
@@ -123,6 +135,13 @@ def _linear_inputs(work: Workload, shape: ModelShape) -> float:
     if work.keeps_quantized_inputs:
         size += work.activation_bytes * _shared_inputs(list(shape.linears), shape.model_type)
     return size
+
+
+def _fused_inputs(work: Workload, shape: ModelShape, fused: list[LinearShape]) -> float:
+    """Inputs that nothing makes again, and the adapters' low products, in the base's format."""
+    kept = [linear for linear in fused if not input_is_made_again(work, shape, linear)]
+    return work.activation_bytes * (_shared_inputs(kept, shape.model_type)
+                                    + work.rank * len(fused))
 
 
 def _shared_inputs(linears: list[LinearShape], model_type: str) -> int:

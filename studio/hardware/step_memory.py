@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from studio.hardware.fused_layers import norms_are_fused
 from studio.hardware.layer_memory import layer_bytes
 from studio.hardware.objectives import OBJECTIVES
 from studio.hardware.parts import PartBytes, part
@@ -28,6 +29,8 @@ FULL_LOGITS_BYTES = 12
 float32, and the gradients of it and of the float32 copy."""
 HALF_TENSORS = 4
 """Whole logits, their log-softmax, and two gradients: a loss in the logits' own format."""
+ONE_PASS_SCORES = 2**23
+"""Scores that the studio's own head holds at once."""
 KERNEL_TENSORS = 2
 """Whole logits, turned into their gradient in place, and one copy."""
 FUSED_SLICES = 4
@@ -76,7 +79,8 @@ def recomputation(work: Workload, shape: ModelShape) -> PartBytes:
 def logits(work: Workload, shape: ModelShape) -> PartBytes:
     """The final norm, the output head's product, and the loss of tokens that carry it."""
     b = work.activation_bytes
-    norm = shape.hidden * (work.stream_bytes if work.fast_norms else 4)
+    as_it_came = work.fast_norms or norms_are_fused(work, shape)
+    norm = shape.hidden * (work.stream_bytes if as_it_came else 4)
     if OBJECTIVES[work.objective].scores:
         each = norm + 2 * b * shape.hidden
         return part("logits", work.tokens * each,
@@ -97,6 +101,8 @@ def logits(work: Workload, shape: ModelShape) -> PartBytes:
                     f"{work.tokens:,} tokens x {each:,} bytes: hidden states, their gradient, and "
                     "one slice of logits at a time")
     labelled = math.ceil(work.tokens * work.labelled_share)
+    if work.loss == "one pass":
+        return _one_pass(work, shape, labelled, norm)
     tile = min(labelled, LOSS_TILE_TOKENS) * min(shape.vocabulary, LOSS_TILE_VOCABULARY)
     each = b if work.has_triton else b + LOSS_TILE_COPIES_BYTES
     if shape.traits.logit_softcap:
@@ -109,3 +115,17 @@ def logits(work: Workload, shape: ModelShape) -> PartBytes:
             "gradient")
     return part("logits", tile * each + hidden + ends + head,
                 text + (f", and {head:,} bytes for the head's gradient" if head else ""))
+
+
+def _one_pass(work: Workload, shape: ModelShape, labelled: int, norm: int) -> PartBytes:
+    """Hidden states of labelled tokens and their gradient, and a tile of scores: in 32 bits, and
+    in the weights' format before they are made wide and when they are multiplied."""
+    b = work.weight_bytes
+    tile = min(labelled * shape.vocabulary, max(ONE_PASS_SCORES, shape.vocabulary))
+    each = 4 if b == 4 else 4 + b
+    hidden = labelled * shape.hidden * 2 * b
+    ends = work.tokens * (norm + b * shape.hidden)
+    return part("logits", tile * each + hidden + ends,
+                f"Loss in one pass: {tile:,} logits x {each} bytes at once, and {hidden + ends:,} "
+                f"bytes for the final norm, the hidden states of {labelled:,} tokens that carry "
+                "loss and their gradient")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from studio.adapters.count import kept_beside, trainable_parameters
 from studio.adapters.kinds import kind_of
 from studio.adapters.targets import targets_of
+from studio.hardware.fused_layers import has_plain_adapter, wants_fused_layers
 from studio.hardware.objectives import (
     OBJECTIVES,
     WRITTEN_TOGETHER,
@@ -37,10 +38,11 @@ mask of the whole row need its square."""
 Attention = Literal["eager", "sdpa", "flash_attention_2"]
 Sharded = Literal["nothing", "optimizer", "gradients", "weights"]
 """What several GPUs divide among them, each with all before it: ZeRO's stages; FSDP divides all."""
-Loss = Literal["chunked", "fused", "kernel", "half", "full"]
-"""How the loss is computed. chunked: TRL's, logits a tile at a time. fused: Liger's, the head's
-product in slices. kernel: one GPU kernel over whole 16-bit logits. half: torch's over whole logits
-in their own format. full: torch's over a float32 copy, Hugging Face's classic.
+Loss = Literal["chunked", "one pass", "fused", "kernel", "half", "full"]
+"""How the loss is computed. chunked: TRL's, logits a tile at a time. one pass: the studio's, which
+makes the gradient of the hidden states from each tile at once and keeps only it. fused: Liger's,
+the head's product in slices. kernel: one GPU kernel over whole 16-bit logits. half: torch's over
+whole logits in their own format. full: torch's over a float32 copy, Hugging Face's classic.
 """
 
 
@@ -71,6 +73,8 @@ class Workload:
     allocator cannot stretch its blocks; None: not known. `has_reference`: the loss compares with
     the untrained model too. `written_rows`: answers that are written at once, 0 for a micro-batch.
     `kept_beside_adapter`: numbers in 32 bits that the kind of adapter keeps and does not train.
+    `fused_layers`: norms and gates keep only their inputs; `fused_adapters`: adapted layers only
+    their input and the product with A, both in the base's format.
 
     The last few say how other software than the studio's differs. `logit_bytes`: bytes per logit at
     the loss's peak, where known. `experts_as_linears`: a mixture's experts are single linear layers
@@ -124,6 +128,8 @@ class Workload:
     has_reference: bool = False
     written_rows: int = 0
     kept_beside_adapter: int = 0
+    fused_layers: bool = False
+    fused_adapters: bool = False
     evaluates: bool = False
     updates_in_backward: bool = False
     master_weights: bool = False
@@ -169,6 +175,9 @@ def workload_of(
     longest = _longest(recipe, examples.longest_tokens)
     attention: Attention = "sdpa" if recipe.model.attention == "auto" else recipe.model.attention
     on_cuda = device.kind == "cuda"
+    fuses = wants_fused_layers(recipe, device.kind, autocast=precision.autocast is not None)
+    plain_adapter = fuses and has_plain_adapter(recipe)
+    fused_layers = fuses and device.kind == "cpu"
     return Workload(
         device=device.kind, batch=recipe.training.batch_size, length=longest, dtype=dtype,
         weight_bytes=weight_bytes, activation_bytes=DTYPE_BYTES[dtype],
@@ -185,6 +194,9 @@ def workload_of(
         dropout=recipe.adapter.dropout > 0, dora=recipe.adapter.use_dora,
         labelled_share=_labelled_share(recipe, examples.labelled_share, longest),
         has_triton=on_cuda,
+        loss="one pass" if (fused_layers or plain_adapter) and _has_own_head(recipe, shape, device)
+        else "chunked",
+        fused_layers=fused_layers, fused_adapters=plain_adapter,
         # torch's default on CUDA: all parameters in one go.
         foreach_optimizer=on_cuda and recipe.training.optimizer == "adamw_torch",
         lengths_vary=on_cuda and not _packs(recipe) and not device.blocks_stretch,
@@ -195,6 +207,17 @@ def workload_of(
         written_rows=min(WRITTEN_TOGETHER * recipe.training.batch_size,
                          recipe.training.effective_batch_size),
     )
+
+
+def _has_own_head(recipe: Recipe, shape: ModelShape, device: Device) -> bool:
+    """Whether the studio's own head can stand in for TRL's: scores that are a plain product with
+    frozen weights, of learned tokens alone."""
+    if recipe.training.method not in ("sft", "pretrain") or device.kind == "cuda":
+        return False
+    heads = {linear.name for linear in shape.named_only if linear.kind == "linear"}
+    named = {*recipe.adapter.modules_to_save, *_targets(recipe, shape)}
+    return (recipe.speed.skip_prompt_logits is not False and not recipe.adapter.trains_base
+            and not shape.traits.scales_logits and not named & heads)
 
 
 def _packs(recipe: Recipe) -> bool:

@@ -27,12 +27,21 @@ def holes(work: Workload, *, updates: bool = False) -> int:
 
 
 def test_adapted_layers_leave_holes_for_each_of_their_outputs() -> None:
-    attention = step(**{"adapter.targets": ["q_proj"]})
+    attention = step(**{"adapter.targets": ["q_proj"], "speed.fused_layers": False})
     more = dataclasses.replace(attention, targets=frozenset({"q_proj", "up_proj"}))
     outputs = 4 * 256 * STARTER.layers * STARTER.intermediate
     kept_input = cpu_memory.KEPT_HOLES_SHARE * 4 * 256 * STARTER.layers * (
         STARTER.hidden + attention.rank)
     assert holes(more) - holes(attention) == pytest.approx(outputs + kept_input, abs=1)
+
+
+def test_fused_adapters_leave_none_for_their_outputs() -> None:
+    queries = step(**{"adapter.targets": ["q_proj"]})
+    more = dataclasses.replace(queries, targets=frozenset({"q_proj", "up_proj"}))
+    # Both read what a norm made, which is not kept: only the product with A is.
+    low = 4 * 256 * STARTER.layers * queries.rank
+    assert holes(more) - holes(queries) == pytest.approx(cpu_memory.FUSED_HOLES_SHARE * low, abs=1)
+    assert "adapted" not in cpu_memory.slack(queries, STARTER, updates=False).formula
 
 
 def test_full_tuning_has_no_adapted_outputs_but_copies_for_the_update() -> None:

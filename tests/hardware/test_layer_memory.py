@@ -11,6 +11,7 @@ import pytest
 from studio.hardware.layer_memory import layer_bytes
 from studio.hardware.workload import Workload
 from studio.models.shape import shape_of_config
+from studio.training.speed.fusing import fusable
 
 BATCH, LENGTH, RANK = 4, 64, 8
 SIZES: dict[str, Any] = {
@@ -41,6 +42,7 @@ class Case:
     targets: Any = "all-linear"
     dropout: float = 0.0
     dora: bool = False
+    fused: bool = False
     within: float = 0.01
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -64,6 +66,17 @@ CASES = [
     Case("bloom", attention="eager", extra=BLOOM), Case("falcon", extra=FALCON),
     Case("gemma2", attention="eager", extra={"head_dim": 32}),
     Case("mixtral", extra=MIXTRAL), Case("qwen3_moe", extra=QWEN3_MOE),
+    Case(fused=True), Case(dtype="bfloat16", fused=True), Case(padded=False, fused=True),
+    Case(targets=["q_proj", "v_proj"], fused=True), Case(targets=["up_proj"], fused=True),
+    Case(lora=False, fused=True), Case(dropout=0.1, fused=True), Case(dora=True, fused=True),
+    Case(attention="eager", fused=True), Case("qwen3", fused=True, extra={"head_dim": 32}),
+    Case("qwen3", "bfloat16", fused=True, extra={"head_dim": 32}),
+    Case("gemma3_text", fused=True, extra={"head_dim": 32}),
+    Case("phi3", fused=True, within=0.06, extra={"pad_token_id": 0}),
+    Case("gpt2", fused=True, extra=GPT2), Case("gpt2", "bfloat16", fused=True, extra=GPT2),
+    Case("gpt_neox", "bfloat16", fused=True, extra={"num_key_value_heads": 8}),
+    Case("olmo2", fused=True), Case("mixtral", fused=True, extra=MIXTRAL),
+    Case("opt", "bfloat16", fused=True, extra=OPT),
     Case("granite"), Case("starcoder2", extra={"hidden_act": "gelu_pytorch_tanh"}),
 ]
 
@@ -90,6 +103,8 @@ def saved_bytes(case: Case, layers: int) -> int:
             task_type="CAUSAL_LM"))
         model.enable_input_require_grads()
         model = model.get_base_model()
+    if case.fused:
+        fusable(model).fuse()
     known = {p.untyped_storage().data_ptr() for p in [*model.parameters(), *model.buffers()]}
     packed: list[weakref.ref[Saved]] = []
 
@@ -130,13 +145,16 @@ def workload_of_case(case: Case) -> Workload:
         targets=frozenset(names if case.targets == "all-linear" else case.targets),
         attention=case.attention, mask_width=LENGTH if case.padded else 0,
         dropout=case.dropout > 0, dora=case.dora,
+        fused_layers=case.fused, fused_adapters=case.fused and case.lora and not case.dropout
+        and not case.dora,
     )
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: "-".join(
     [c.model_type, c.dtype, "lora" if c.lora else "full", c.attention,
      *(["padded"] if c.padded else []), *(["dropout"] if c.dropout else []),
-     *(["dora"] if c.dora else []), *(c.targets if isinstance(c.targets, list) else [])]))
+     *(["dora"] if c.dora else []), *(["fused"] if c.fused else []),
+     *(c.targets if isinstance(c.targets, list) else [])]))
 def test_a_layer_keeps_what_autograd_saves(case: Case) -> None:
     measured = (saved_bytes(case, 3) - saved_bytes(case, 1)) / 2 / (BATCH * LENGTH)
     layer = layer_bytes(workload_of_case(case), shape_of_config(config_of(case, 2)))

@@ -155,13 +155,60 @@ def test_runs_measured_on_a_processor_are_met_within_a_tenth(
     found = need({
         "training.batch_size": batch, "data.max_length": length, "data.loss_on": "all",
         "training.gradient_checkpointing": checkpointing, "training.gradient_accumulation": 1,
-        "adapter.method": "none" if full else "lora",
+        "adapter.method": "none" if full else "lora", "speed.fused_layers": False,
     }, CPU, "starter")
     assert found.total_bytes == pytest.approx(peak, rel=0.1)
 
 
+FUSED_ON_A_CPU = [
+    # batch, length, checkpointing; peak resident bytes of two steps with fused layers, all else as
+    # above
+    (4, 256, False, 2_611_000_000),
+    (8, 256, False, 3_875_000_000),
+    (4, 256, True, 1_915_000_000),
+    (8, 512, True, 4_300_000_000),
+]
+
+
+@pytest.mark.parametrize(("batch", "length", "checkpointing", "peak"), FUSED_ON_A_CPU)
+def test_fused_runs_measured_on_a_processor_are_met_within_a_tenth(
+    batch: int, length: int, checkpointing: bool, peak: int
+) -> None:
+    found = need({
+        "training.batch_size": batch, "data.max_length": length, "data.loss_on": "all",
+        "training.gradient_checkpointing": checkpointing, "training.gradient_accumulation": 1,
+    }, CPU, "starter")
+    assert found.total_bytes == pytest.approx(peak, rel=0.1)
+
+
+@pytest.mark.parametrize("changes", [
+    {"speed.fused_layers": False}, {"adapter.dropout": 0.1}, {"adapter.use_dora": True},
+    {"adapter.method": "none"},
+])
+def test_what_is_not_fused_needs_more(changes: dict[str, Any]) -> None:
+    same = {"training.gradient_checkpointing": False, "model.dtype": "float32"}
+    assert need({**same, **changes}, CPU, "starter").total_bytes > (
+        need(same, CPU, "starter").total_bytes)
+
+
+def test_a_gpu_fuses_adapters_only_when_asked() -> None:
+    same = {"training.gradient_checkpointing": False}
+    asked = need({**same, "speed.fused_layers": True}, GPU)
+    assert need({**same, "speed.fused_layers": False}, GPU) == need(same, GPU)
+    assert part(asked, "activations").bytes < part(need(same, GPU), "activations").bytes
+    assert part(asked, "logits").bytes == part(need(same, GPU), "logits").bytes
+
+
+def test_scores_that_are_more_than_a_product_are_not_made_in_one_pass() -> None:
+    assert "in one pass" in part(need(device=CPU, model="starter"), "logits").formula
+    for changes in ({"speed.skip_prompt_logits": False}, {"training.method": "dpo"},
+                    {"speed.fused_layers": False}):
+        assert "in tiles" in part(need(changes, CPU, "starter"), "logits").formula
+
+
 def test_the_system_takes_large_blocks_back_and_keeps_small_ones() -> None:
-    assert part(need({"data.max_length": 4096}, CPU), "slack").bytes == 0
+    large = {"data.max_length": 4096, "training.batch_size": 32}
+    assert part(need(large, CPU), "slack").bytes == 0
     assert part(need({"data.max_length": 256}, CPU), "slack").bytes > 0
 
 

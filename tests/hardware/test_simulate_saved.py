@@ -12,6 +12,7 @@ from studio.hardware.simulate.casting import casting
 from studio.hardware.simulate.model import build
 from studio.hardware.workload import Workload
 from studio.models.shape import shape_of_config
+from studio.training.speed.fusing import fusable
 
 BATCH, LENGTH, RANK, LAYERS = 2, 64, 8, 2
 SIZES: dict[str, Any] = {
@@ -33,10 +34,11 @@ class Case:
     lora: bool = True
     dropout: float = 0.0
     dora: bool = False
+    fused: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        flags = [name for name in ("dropout", "dora") if getattr(self, name)]
+        flags = [name for name in ("dropout", "dora", "fused") if getattr(self, name)]
         return "-".join([self.model_type, self.dtype, self.attention,
                          "lora" if self.lora else "full", *flags])
 
@@ -44,6 +46,8 @@ class Case:
 CASES = [
     Case("llama"), Case("llama", "bfloat16"), Case("llama", lora=False),
     Case("llama", "bfloat16", "eager"), Case("llama", dora=True), Case("llama", dropout=0.1),
+    Case("llama", fused=True), Case("llama", "bfloat16", fused=True),
+    Case("llama", dropout=0.1, fused=True), Case("qwen3", fused=True, extra={"head_dim": 32}),
     Case("qwen2", "bfloat16"), Case("qwen3", extra={"head_dim": 32}),
     Case("gemma2", "bfloat16", "eager", extra={"head_dim": 32}),
     Case("gemma3_text", "bfloat16", lora=False, extra={"head_dim": 32}),
@@ -75,6 +79,8 @@ def workload_of_case(case: Case) -> Workload:
         trainable=0, rank=RANK, optimizer="adamw_torch", checkpointing=False,
         targets=frozenset(linear.name for linear in shape.linears), attention=case.attention,
         dropout=case.dropout > 0, dora=case.dora,
+        fused_layers=case.fused, fused_adapters=case.fused and case.lora and not case.dropout
+        and not case.dora,
     )
 
 
@@ -87,6 +93,8 @@ def real_model(case: Case) -> Any:
         config_of(case), dtype=getattr(torch, case.dtype), attn_implementation=case.attention)
     if case.lora:
         get_peft_model(model, adapter_of(case))
+    if case.fused:
+        fusable(model).fuse()
     return model.train()
 
 

@@ -11,7 +11,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from studio.hardware.step_memory import LOSS_TILE_TOKENS, LOSS_TILE_VOCABULARY
+from studio.hardware.step_memory import (
+    LOSS_TILE_TOKENS,
+    LOSS_TILE_VOCABULARY,
+    ONE_PASS_SCORES,
+)
 from studio.hardware.workload import Workload
 
 Entered = Callable[[Any], None]
@@ -19,12 +23,12 @@ Entered = Callable[[Any], None]
 
 def loss_of(work: Workload, model: Any, inputs: dict[str, Any], labels: Any) -> Any:
     """The loss as `work.loss` says. `model` is the causal language model, adapters inside."""
-    if work.loss in ("chunked", "fused"):
+    if work.loss in ("chunked", "one pass", "fused"):
         hidden = model.base_model(**inputs, use_cache=False).last_hidden_state
         head = model.get_output_embeddings().weight
         if work.loss == "fused":
             return _fused_class().apply(hidden.reshape(-1, hidden.shape[-1]), head)
-        return _chunked(work, hidden, head, labels)
+        return _labelled(work, hidden, head, labels)
     # The loss is computed inside the model's forward pass, where the hidden states still are.
     held: list[Any] = []
     hook = model.base_model.register_forward_hook(
@@ -143,13 +147,41 @@ def _fused_class() -> Any:
     return FusedLinearLoss
 
 
-def _chunked(work: Workload, hidden: Any, head: Any, labels: Any) -> Any:
-    """TRL's fused head: the hidden states of labelled tokens, scored a tile at a time."""
+def _labelled(work: Workload, hidden: Any, head: Any, labels: Any) -> Any:
+    """TRL's fused head or the studio's: the hidden states of labelled tokens, scored a tile at a
+    time."""
     rows = hidden.reshape(-1, hidden.shape[-1])
     kept = math.ceil(rows.shape[0] * work.labelled_share)
     # Picking out the labelled tokens makes a copy.
     rows = rows[labels.reshape(-1)[:kept]]
+    if work.loss == "one pass":
+        return _one_pass_class().apply(rows, head).sum()
     return _chunked_class().apply(rows, head, work.has_triton).sum()
+
+
+@functools.cache
+def _one_pass_class() -> Any:
+    import torch
+
+    class OnePassLoss(torch.autograd.Function):
+        """The studio's own head: keeps the gradient of the hidden states instead of them."""
+
+        @staticmethod
+        def forward(ctx: Any, hidden: Any, head: Any) -> Any:
+            found = hidden.new_empty(len(hidden), dtype=torch.float32)
+            of_hidden = torch.empty_like(hidden)
+            rows = min(len(hidden), max(1, ONE_PASS_SCORES // len(head)))
+            scores = (hidden[:rows] @ head.t()).float()
+            of_hidden[:rows] = scores.to(head.dtype) @ head
+            ctx.save_for_backward(of_hidden)
+            return found
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Any) -> Any:
+            (of_hidden,) = ctx.saved_tensors
+            return (of_hidden * gradient[:, None]).to(of_hidden.dtype), None
+
+    return OnePassLoss
 
 
 @functools.cache

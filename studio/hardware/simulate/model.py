@@ -17,9 +17,10 @@ from studio.hardware.simulate.fused import (
     use_fast_activations,
     use_fast_norms,
 )
+from studio.hardware.simulate.own_layers import use_own_layers
 from studio.hardware.simulate.packed import Packing, is_packed, packed_linear
 from studio.hardware.workload import Workload
-from studio.models.shape import meta_model
+from studio.models.shape import meta_model, shape_of_config
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -70,6 +71,8 @@ def build(work: Workload, config: PretrainedConfig, layers: int | None,
         fuse_query_key_value(model, work)
     elif not work.trains_base:
         _adapt(model, work, adapter)
+    if work.fused_layers or work.fused_adapters:
+        use_own_layers(model, work, shape_of_config(config))
     model.train()
     if work.checkpointing:
         _checkpoint(model, reentrant=reentrant)
