@@ -10,6 +10,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from studio.training.speed.row_attention import attend, attends_here
+
 ROWS = "studio_rows"
 """The name under which transformers knows it."""
 
@@ -35,11 +37,22 @@ def row_attention(
     begins = options.get("cu_seq_lens_q")
     if begins is None or attention_mask is not None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    lengths = [end - start for start, end in itertools.pairwise(begins.tolist())]
+    places = begins.tolist()
+    if _is_plain(module, options) and attends_here(query, key, value):
+        return attend(query, key, value, places, options.get("scaling")), None
+    lengths = [end - start for start, end in itertools.pairwise(places)]
     # Split and not sliced: the gradients of slices are added up in rows full of zeros.
     examples = zip(*(whole.split(lengths, dim=2) for whole in (query, key, value)), strict=True)
     parts = [sdpa_attention_forward(module, *example, None, **options)[0] for example in examples]
     return torch.cat(parts, dim=1), None
+
+
+def _is_plain(module: Any, options: dict[str, Any]) -> bool:
+    """True if an example attends to all of itself before each token, and nothing is dropped."""
+    unusual = ("dropout", "position_bias", "cache", "softcap", "sliding_window", "s_aux")
+    causal = options.get("is_causal")
+    return (not any(options.get(name) for name in unusual)
+            and (getattr(module, "is_causal", True) if causal is None else bool(causal)))
 
 
 def row_mask(
