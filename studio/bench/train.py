@@ -3,6 +3,10 @@
 Every training is a process of its own, the ways in turn, so that what else this PC does hits all.
 The starter model on made chats of 40 to 300 tokens; `train_page.py` then measures the page beside
 a training. Sizes and figures are of this machine, and how long it takes is bounded.
+
+Both train the same tokens, but the losses differ by about a hundredth: TRL counts whatever stands
+behind the prompt, so also the line break that the chat template writes after the end of the
+answer's turn; the studio counts the answer and the end of its turn, which is where a model stops.
 """
 
 from __future__ import annotations
