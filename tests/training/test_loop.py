@@ -47,7 +47,7 @@ def test_the_loss_falls_and_the_events_are_complete_strict_json(
     [plan] = _events(run, "plan")
     assert plan["total_steps"] == 12 and plan["train_examples"] == 19
     assert plan["eval_examples"] == 5 and plan["dtype"] == "float32"
-    assert len(plan["choices"]) == 4
+    assert len(plan["choices"]) == 5
     logs = _events(run, "log")
     assert [log["step"] for log in logs] == list(range(1, 13))
     assert logs[-1]["loss"] < 0.97 * logs[0]["loss"]
