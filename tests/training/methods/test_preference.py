@@ -179,10 +179,6 @@ def test_the_margin_that_is_told_is_that_of_the_result_against_the_base_in_plain
     assert not [path for path in run.adapter_path.iterdir() if path.is_dir()]
 
 
-@pytest.mark.parametrize(("values", "word"), [
-    ({"adapter": {"bias": "all"}}, "adapter.bias"),
-    ({"adapter": {"targets": ["q_proj", "lm_head"]}}, "lm_head"),
-])
 def _measured(run: Run) -> list[tuple[int, float, dict[str, float]]]:
     return [(point.step, point.loss, point.measures) for point in run.story().points]
 
@@ -222,6 +218,10 @@ def test_a_log_over_several_steps_measures_the_same_where_the_run_ended_within_i
     assert all("margin" in measures for _, _, measures in _measured(whole))
 
 
+@pytest.mark.parametrize(("values", "word"), [
+    ({"adapter": {"bias": "all"}}, "adapter.bias"),
+    ({"adapter": {"targets": ["q_proj", "lm_head"]}}, "lm_head"),
+])
 def test_what_cannot_be_compared_is_refused_before_anything_is_loaded(
     settings: Settings, values: dict[str, Any], word: str
 ) -> None:
