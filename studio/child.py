@@ -6,9 +6,11 @@ failure can say what went wrong. Stopping kills that process and no other.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from pathlib import Path
 from typing import IO
@@ -36,6 +38,19 @@ def orphaned(parent: int) -> ShouldStop:
     except psutil.NoSuchProcess:
         return lambda: True
     return lambda: not process.is_running()
+
+
+def end_with(parent: int) -> None:
+    """For a child in the midst of long calls: from now on it ends as soon as that process is gone.
+    """
+    is_alone = orphaned(parent)
+
+    def watch() -> None:
+        while not is_alone():
+            time.sleep(LOOK_SECONDS)
+        os._exit(1)  # the main thread may be deep in a computation
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
 class Child:

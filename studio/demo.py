@@ -176,9 +176,9 @@ class Demo:
     def _write_gguf(self, merged: Path) -> Path:
         target = default_gguf_file(self.settings, merged.name, self.outtype)
         made = write_gguf(merged, target, self.outtype, self.settings, progress=self.progress)
-        self.report.files["GGUF"] = str(made)
-        self.report.measured["GGUF bytes"] = made.stat().st_size
-        return made
+        self.report.files["GGUF"] = str(made.path)
+        self.report.measured["GGUF bytes"] = made.bytes
+        return made.path
 
     def _ask(self, gguf: Path) -> None:
         self.progress(Step("Asking llama.cpp"))

@@ -13,7 +13,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,6 +30,14 @@ NO_ROOM = {errno.ENOSPC, errno.EROFS, errno.EFBIG, getattr(errno, "EDQUOT", errn
 
 _WINDOWS_RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)),
                      *(f"lpt{n}" for n in range(1, 10))}
+
+
+def typed_path(text: str) -> Path:
+    """What a person typed as a path: "~" is the home folder, unless it is nobody's."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # "~somebody" who has no home
+        return Path(text)
 
 
 def write_text_safely(path: Path, text: str) -> None:
@@ -100,6 +108,16 @@ def replace_folder(beside: Path, final: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def delete_folder(folder: Path) -> None:
+    """Delete it with all that is in it. Renamed first, so that nobody finds half of it.
+
+    Raises OSError where another program holds its files; then nothing of it is deleted.
+    """
+    away = _beside(folder)
+    folder.rename(away)
+    shutil.rmtree(away, ignore_errors=True)
+
+
 def sync_tree(folder: Path) -> None:
     """Flush every file below `folder` to disk."""
     for path in folder.rglob("*"):
@@ -135,7 +153,10 @@ def remove_leftovers(folder: Path) -> None:
     """
     for path in folder.glob(f"{PARTIAL}*"):
         inside = path.rglob("*") if path.is_dir() else ()
-        newest = max(found.lstat().st_mtime for found in [path, *inside])
+        try:
+            newest = max(found.lstat().st_mtime for found in [path, *inside])
+        except FileNotFoundError:  # it became whole meanwhile
+            continue
         if time.time() - newest < LEFTOVER_SECONDS:
             continue
         if path.is_dir():
@@ -203,6 +224,19 @@ def readable_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def free_path(folder: Path, stem: str, ending: str, promised: Collection[Path] = ()) -> Path:
+    """`stem` and `ending` in `folder`, or with -2, -3 and so on between them where it is taken.
+
+    Paths that are `promised` and not written yet are taken, too.
+    """
+    path = folder / f"{stem}{ending}"
+    count = 1
+    while path in promised or path.exists():
+        count += 1
+        path = folder / f"{stem}-{count}{ending}"
+    return path
 
 
 def safe_name(text: str, fallback: str = "run") -> str:

@@ -1,16 +1,17 @@
-"""Reads a growing JSON-lines file, each time only what was added since the last time.
+"""Reads a growing JSON-lines file, each time only what was added since; and adds to its end.
 
-A torn last line waits until it is whole; a line that is no JSON object is left out. Writing is
-the business of whoever owns the file.
+A torn last line waits until it is whole; a line that is no JSON object is left out. Several
+threads or programs may add to one file; none changes what is there.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -51,3 +52,17 @@ class JsonLines(Generic[T]):
         except ValueError:
             return None
         return self._parse(found) if isinstance(found, dict) else None
+
+
+def append_json_lines(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Add records to the end of `path` and flush them to disk, all or, after a crash, some.
+
+    Raises ValueError for NaN and infinity, which JSON knows not, and OSError.
+    """
+    text = "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+                   for record in records)
+    with path.open("ab") as file:
+        # A crash may have torn the last line; an empty one is passed over.
+        file.write(b"\n" + text.encode("utf-8", "replace"))
+        file.flush()
+        os.fsync(file.fileno())

@@ -28,6 +28,7 @@ from studio.story import Story, tell
 if TYPE_CHECKING:
     from studio.settings import Settings
 
+RECIPE_FILE = "recipe.yaml"
 COMPLETE = "complete.json"
 """Written into a checkpoint last: size in bytes and SHA-256 of every other file in it."""
 
@@ -50,7 +51,7 @@ class Run:
     @functools.cached_property
     def recipe(self) -> Recipe:
         """The recipe of this run. Raises RecipeError when the file is missing or damaged."""
-        return load_recipe(self.path / "recipe.yaml")
+        return load_recipe(self.path / RECIPE_FILE)
 
     @property
     def about(self) -> About:
@@ -174,7 +175,7 @@ def create_run(settings: Settings, recipe: Recipe, name: str | None = None) -> R
     """
     settings.runs.mkdir(parents=True, exist_ok=True)
     path = _new_folder(settings.runs, name, recipe.training.method)
-    save_recipe(recipe, path / "recipe.yaml")
+    save_recipe(recipe, path / RECIPE_FILE)
     return Run(path)
 
 
@@ -203,6 +204,13 @@ def list_runs(settings: Settings) -> list[Run]:
             if created is not None:
                 dated.append((created, path.name, path))
     return [Run(path) for _, _, path in sorted(dated, reverse=True)]
+
+
+def run_folder_around(path: Path) -> Path | None:
+    """The run folder that `path` is or lies in (adapter/, checkpoints/checkpoint-100/)."""
+    # A checkpoint keeps a copy of the recipe.
+    return next((folder for folder in (path, path.parent, path.parent.parent)
+                 if (folder / RECIPE_FILE).is_file() and not (folder / COMPLETE).exists()), None)
 
 
 def require_run_folder(run: Run) -> None:
@@ -258,7 +266,7 @@ def _new_folder(parent: Path, name: str | None, method: str) -> Path:
 
 def _created(path: Path) -> float | None:
     """When the run was made, seconds since 1970; None for a folder that is no run."""
-    for name in ("recipe.yaml", "events.jsonl"):
+    for name in (RECIPE_FILE, "events.jsonl"):
         try:
             return (path / name).stat().st_mtime
         except OSError:

@@ -18,6 +18,7 @@ HOME_VARIABLE = "ADAPTER_STUDIO_HOME"
 OFFLINE_VARIABLE = "ADAPTER_STUDIO_OFFLINE"
 DATA_FOLDERS_VARIABLE = "ADAPTER_STUDIO_DATA_FOLDERS"
 DEFAULT_PORT = 7861
+DEFAULT_API_PORT = 8000
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Settings:
         return self.home / "runs"
 
     @property
+    def adapters(self) -> Path:
+        """Adapters that were made of others, one folder each."""
+        return self.home / "adapters"
+
+    @property
     def exports(self) -> Path:
         """Merged models and GGUF files."""
         return self.home / "exports"
@@ -49,6 +55,21 @@ class Settings:
     def uploads(self) -> Path:
         """Data files that came in through the page."""
         return self.home / "uploads"
+
+    @property
+    def conversations(self) -> Path:
+        """Saved conversations of the chat, one JSON file each."""
+        return self.home / "conversations"
+
+    @property
+    def votes(self) -> Path:
+        """Verdicts of blind tests."""
+        return self.home / "votes"
+
+    @property
+    def prompt_sets(self) -> Path:
+        """Prompts that were answered in one go, one folder each."""
+        return self.home / "prompt_sets"
 
     @property
     def cache(self) -> Path:

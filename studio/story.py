@@ -130,7 +130,7 @@ class Story:
     @property
     def method(self) -> str:
         """How it is trained; runs from before this was told have all learned from answers."""
-        return str(self.plan.get("method", "sft"))
+        return _method_of(self.plan)
 
     @property
     def has_perplexity(self) -> bool:
@@ -263,7 +263,7 @@ class _Fold:
         self.evals[event["step"]] = loss
         if event.get("measures"):
             self.eval_measures[event["step"]] = event["measures"]
-        rewarded = method_words(self.plan.get("method", "sft")).is_rewarded
+        rewarded = method_words(_method_of(self.plan)).is_rewarded
         self.tail.append(f"{'Mean held-out reward' if rewarded else 'Held-out loss'} after step "
                          f"{event['step']}: {-loss if rewarded else loss:.4f}")
 
@@ -315,6 +315,10 @@ class _Fold:
     def on_error(self, event: dict[str, Any]) -> None:
         self.error = (event["message"], event.get("hint", ""))
         self.tail.append(f"Error: {event['message']} {event.get('hint', '')}".rstrip())
+
+
+def _method_of(plan: dict[str, Any]) -> str:
+    return str(plan.get("method", "sft"))
 
 
 def point_of(event: dict[str, Any]) -> Point:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 
 for _name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "ADAPTER_STUDIO_HOME"):
     os.environ.pop(_name, None)
@@ -18,9 +20,27 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from studio.settings import Settings  # noqa: E402 - after the environment is set
+from tests import workers  # noqa: E402
+
+workers.take_a_share_of_the_cores()
 
 KEPT_BETWEEN_RUNS = Path(__file__).parent.parent / ".venv" / "test-cache"
 """Holds the prepared starter model, so that it is converted once and not in every run."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    return workers.workers_with_room()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return workers.sharing_by_file(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        workers.longest_share_first(items)
 
 
 @pytest.fixture
@@ -63,7 +83,9 @@ def starter_home() -> Path:
     from studio.progress import never, silent
 
     home = KEPT_BETWEEN_RUNS / "starter-home"
-    prepare_starter(Settings(home=home, offline=False), silent, never)
+    home.mkdir(parents=True, exist_ok=True)
+    with FileLock(home.with_suffix(".lock")):  # another worker may want it as well
+        prepare_starter(Settings(home=home, offline=False), silent, never)
     return home
 
 
@@ -80,4 +102,6 @@ def python_with_extras() -> Path:
     """An interpreter that has the optional packages; made on first use, kept between runs."""
     from tests.extras import extras_python
 
-    return extras_python(KEPT_BETWEEN_RUNS / "extras")
+    KEPT_BETWEEN_RUNS.mkdir(parents=True, exist_ok=True)
+    with FileLock(KEPT_BETWEEN_RUNS / "extras.lock"):
+        return extras_python(KEPT_BETWEEN_RUNS / "extras")

@@ -10,6 +10,7 @@ from studio.errors import DiskError
 from studio.files import (
     folder_bytes,
     folder_written_whole,
+    free_path,
     readable_bytes,
     require_free_bytes,
     safe_name,
@@ -59,6 +60,13 @@ def test_too_little_disk_names_both_sizes(tmp_path: Path) -> None:
 )
 def test_names_are_safe_on_every_system(given: str, made: str) -> None:
     assert safe_name(given) == made
+
+
+def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
+    for made in ("orders.jsonl.gz", "orders-2.jsonl.gz", "orders-3.jsonl.gz"):
+        path = free_path(tmp_path, "orders", ".jsonl.gz")
+        assert path.name == made
+        path.touch()
 
 
 def test_sizes_read_well() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from studio.json_lines import JsonLines
+import pytest
+
+from studio.json_lines import JsonLines, append_json_lines
 
 
 def reader(path: Path) -> JsonLines[int]:
@@ -31,3 +33,15 @@ def test_a_file_that_was_cut_or_replaced_is_read_anew(tmp_path: Path) -> None:
     assert lines.read() == [7]
     path.unlink()
     assert lines.read() == []
+
+
+def test_what_is_added_stands_behind_a_line_that_a_crash_tore(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    append_json_lines(path, [{"n": 1}, {"n": 2}])
+    with path.open("ab") as file:
+        file.write(b'{"n": 9, "torn')
+    append_json_lines(path, [{"n": 3}])
+    assert reader(path).read() == [1, 2, 3]
+    with pytest.raises(ValueError):
+        append_json_lines(path, [{"n": 4}, {"n": float("nan")}])
+    assert reader(path).read() == [1, 2, 3]

@@ -1,27 +1,37 @@
 """A PEFT adapter folder, read without loading a model: what it is, and whether it fits a base.
 
-Reads `adapter_config.json` and the header of `adapter_model.safetensors` only. Pickled weights
-are refused. Loading the weights into a model is PEFT's work, in `studio/chat` and
-`studio/export`.
+Reads `adapter_config.json` and the header of `adapter_model.safetensors` only, and writes that
+file. Pickled weights are refused. Loading the weights into a model is PEFT's work, in
+`studio/chat` and `studio/export`.
 """
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.adapters.kinds import kind_of_peft
 from studio.errors import ModelError
+from studio.files import file_written_whole
 from studio.models.folder import judges_texts, read_config
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 PICKLED_FILES = ("adapter_model.bin", "adapter_model.pt", "adapter_model.pth")
-_PREFIX = "base_model.model."
+PREFIX = "base_model.model."
+"""Begins the name of every tensor in an adapter's file, before the layer's path in the base."""
+_APART = {"use_dora": "DoRA cannot be mixed with others",
+          "alora_invocation_tokens": "it wakes up at certain tokens only",
+          "trainable_token_indices": "it replaces rows of the embedding"}
+"""What a LoRA may be that no batch holds beside others, and why not, as the end of a sentence."""
 _STARTS_FROM_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 _SIZES: tuple[tuple[str, int, str], ...] = (
     (".lora_A.", 1, "inputs"), (".lora_B.", 0, "outputs"), (".lora_A", 1, "inputs"),
@@ -50,6 +60,18 @@ class AdapterFolder:
         return str(self.config.get("peft_type") or "").upper()
 
     @property
+    def numbers(self) -> int:
+        """How many its file holds."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def alpha_at(self, layer: str) -> float:
+        """LoRA's alpha at one layer; a pattern that matches its path goes before the usual one."""
+        from peft.utils.other import get_pattern_key
+
+        alphas = self.config.get("alpha_pattern") or {}
+        return float(alphas.get(get_pattern_key(list(alphas), layer), self.config["lora_alpha"]))
+
+    @property
     def judges(self) -> bool:
         """Whether it makes the base a judge of answers, which writes none."""
         return self.config.get("task_type") == "SEQ_CLS"
@@ -57,8 +79,18 @@ class AdapterFolder:
     @property
     def shares_a_batch(self) -> bool:
         """Whether PEFT can answer with it beside other adapters in one batch."""
-        apart = ("use_dora", "alora_invocation_tokens", "trainable_token_indices")
-        return self._mixes and not any(self.config.get(name) for name in apart)
+        return not self.why_alone
+
+    @property
+    def why_alone(self) -> str:
+        """Why no batch can hold it beside others, as the end of a sentence; empty if one can."""
+        if self.method != "LORA":
+            kind = kind_of_peft(self.method)
+            label = kind.label if kind else self.method
+            return f"only LoRA can be mixed, and it is of the kind {label}"
+        if not self._mixes:
+            return "it replaces whole modules of the base"
+        return next((reason for name, reason in _APART.items() if self.config.get(name)), "")
 
     def lies_beside(self, other: AdapterFolder) -> bool:
         """Whether PEFT can hold both on one base at a time, and answer without either.
@@ -160,20 +192,30 @@ def _read_shapes(file: Path) -> dict[str, tuple[int, ...]]:
                          "Copy the adapter again, or train it again.") from error
 
 
+def write_weights(tensors: dict[str, torch.Tensor], file: Path) -> None:
+    """Write `tensors` by the names that PEFT gives them, whole or not at all."""
+    from safetensors.torch import save
+
+    with file_written_whole(file) as beside:
+        beside.write(save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()},
+                          metadata={"format": "pt"}))
+
+
 def require_fit(adapter: AdapterFolder, base: nn.Module, base_name: str) -> None:
-    """Raise ModelError naming the first layer at which `adapter` does not fit `base`.
+    """Raise ModelError naming the first layer at which `adapter` does not fit `base`."""
+    sizes = {path: _inputs_outputs(module) for path, module in base.named_modules()}
+    require_fit_layers(adapter, sizes, base_name)
+
+
+def require_fit_layers(adapter: AdapterFolder, sizes: Mapping[str, tuple[int, int] | None],
+                       base_name: str) -> None:
+    """The same by `sizes`: inputs and outputs of each module of the base, None for no linear.
 
     LoRA's A is (rank, inputs) and B is (outputs, rank) of the layer that it stands beside.
     """
-    start = adapter.config.get("init_lora_weights")
-    if isinstance(start, str) and start.startswith(_STARTS_FROM_BASE):
-        raise ModelError(
-            f"The adapter {adapter.path} was trained over a changed base (its start, {start}, was "
-            f"taken out of the weights), so it is none for {base_name} itself.",
-            "Choose the finished adapter of the run: that one is made for the base as it is.")
-    modules = dict(base.named_modules())
+    require_made_for_plain_base(adapter, base_name)
     for name, shape in adapter.shapes.items():
-        reason = _misfit(name, shape, modules)
+        reason = _misfit(name, shape, sizes)
         if reason:
             trained_on = f" It was trained on {adapter.base_name}." if adapter.base_name else ""
             raise ModelError(
@@ -182,15 +224,26 @@ def require_fit(adapter: AdapterFolder, base: nn.Module, base_name: str) -> None
             )
 
 
-def _misfit(name: str, shape: tuple[int, ...], modules: dict[str, nn.Module]) -> str:
-    path = name.removeprefix(_PREFIX)
+def require_made_for_plain_base(adapter: AdapterFolder, base_name: str) -> None:
+    """Raise ModelError for one that belongs to a base which its start had changed."""
+    start = adapter.config.get("init_lora_weights")
+    if isinstance(start, str) and start.startswith(_STARTS_FROM_BASE):
+        raise ModelError(
+            f"The adapter {adapter.path} was trained over a changed base (its start, {start}, was "
+            f"taken out of the weights), so it is none for {base_name} itself.",
+            "Choose the finished adapter of the run: that one is made for the base as it is.")
+
+
+def _misfit(name: str, shape: tuple[int, ...],
+            layers: Mapping[str, tuple[int, int] | None]) -> str:
+    path = name.removeprefix(PREFIX)
     for part, axis, side in _SIZES:
         layer, found, _ = path.partition(part)
         if not found:
             continue
-        if layer not in modules:
+        if layer not in layers:
             return f"the base has no layer {layer}"
-        sizes = _inputs_outputs(modules[layer])
+        sizes = layers[layer]
         if sizes is None or axis < 0 or len(shape) > 2:
             return ""
         has = sizes[0] if side == "inputs" else sizes[1]

@@ -15,15 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.adapters.folder import CONFIG_FILE, WEIGHTS_FILE
+from studio.adapters.folder import CONFIG_FILE, PREFIX, WEIGHTS_FILE, write_weights
 from studio.errors import ModelError
-from studio.files import file_written_whole, write_json_safely
+from studio.files import write_json_safely
 from studio.progress import Progress, ShouldStop, Step, never, silent
 
 if TYPE_CHECKING:
     import torch
 
-_PREFIX = "base_model.model."
 _MORE_DIRECTIONS = 8
 """Looked for beside the rank, so that the last ones that are wanted are found well."""
 _ROUNDS = 16
@@ -50,7 +49,7 @@ def take_apart(
         _start_at(layer, a, b)
         _take_out(layer, a, b)
     if known is None and kept is not None and not stop():
-        _write(starts, kept)
+        write_weights(starts, kept)
 
 
 def make_up_for_rounding(
@@ -65,7 +64,7 @@ def make_up_for_rounding(
     stored = _SafetensorLoader(model, str(base / "model.safetensors"))
     for name, layer in _layers(model, progress, stop):
         rounded = layer.get_base_layer().weight
-        whole = stored.get_tensor(f"{name.removeprefix(_PREFIX)}.weight")
+        whole = stored.get_tensor(f"{name.removeprefix(PREFIX)}.weight")
         lost = whole.to(rounded.device, torch.float32) - dequantize_4bit(
             rounded.data, rounded.quant_state).float()
         _start_at(layer, *_strongest(lost, layer.r["default"], layer.scaling["default"]))
@@ -80,7 +79,7 @@ def as_plain_lora(folder: Path, start: Path) -> None:
     for key, value in begun.items():
         axis = 0 if ".lora_A." in key else 1
         trained[key] = torch.cat([trained[key], value if axis == 0 else -value], dim=axis)
-    _write(trained, folder / WEIGHTS_FILE)
+    write_weights(trained, folder / WEIGHTS_FILE)
     config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     # The scale is alpha / rank, or alpha / sqrt(rank): it shall stay while the rank doubles.
     factor = math.sqrt(2) if config.get("use_rslora") else 2
@@ -154,11 +153,3 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
         return dict(load_file(file))
     except SafetensorError as error:
         raise ModelError(f"{file} is damaged: {error}.", "Start the run anew.") from error
-
-
-def _write(tensors: dict[str, torch.Tensor], file: Path) -> None:
-    from safetensors.torch import save
-
-    with file_written_whole(file) as beside:
-        beside.write(save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()},
-                          metadata={"format": "pt"}))

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from studio.bench.cpu_cases import CASES, QUICK, STARTER_FAMILY, Case
 from studio.bench.cpu_models import make_model, word
+from studio.bench.folder import passing_folder
 from studio.bench.machine import machine_line
 from studio.bench.memory import Accuracy, accuracy
 from studio.errors import Stopped
@@ -110,23 +109,13 @@ def run_grid(
         by_family[case.family].append(number)
     for family, of_family in by_family.items():
         # One model at a time on the disk.
-        with _folder(settings) as folder:
+        with passing_folder(settings.cache / "cpu-grid") as folder:
             source = _model(family, folder, settings, progress, stop)
             for number in of_family:
                 progress(Step("Measuring training steps", len(rows), len(chosen), "cases"))
                 rows[number] = _measured(chosen[number], source, folder, settings, stop)
     progress(Step("Measuring training steps", len(rows), len(chosen), "cases"))
     return GridTable(machine_line(), tuple(rows[number] for number in range(len(chosen))))
-
-
-@contextmanager
-def _folder(settings: Settings) -> Iterator[Path]:
-    folder = settings.cache / "cpu-grid"
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _model(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from studio.bench.folder import passing_folder
 from studio.bench.machine import machine_line
 from studio.bench.process_watch import Measured, measured_process
 from studio.files import require_free_bytes
@@ -75,16 +75,11 @@ def run_data_bench(
 ) -> DataBench:
     """Make the files, measure, and delete them. Takes about twenty minutes, `quick` one."""
     speed_rows, small, large = QUICK_ROWS if quick else (SPEED_ROWS, SMALL_ROWS, LARGE_ROWS)
-    folder = settings.cache / "bench-data"
-    require_free_bytes(folder.parent, 2 * _BYTES_PER_WIDE_ROW * large, "The files of the bench")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
+    require_free_bytes(settings.cache, 2 * _BYTES_PER_WIDE_ROW * large, "The files of the bench")
+    with passing_folder(settings.cache / "bench-data") as folder:
         model = find_model(Recipe().model.source, settings, progress=progress, stop=stop).path
         bench = _Bench(folder, model, progress)
         return bench.all(speed_rows, small, large, 1 if quick else ROUNDS)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass
@@ -128,15 +123,10 @@ class _Bench:
 
     def _measure(self, verb: str, file: Path) -> Measured:
         self.progress(Step(f"Measuring {verb} on {file.name}"))
-        home = self.folder / f"home-{verb}"
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir()
-        try:
+        with passing_folder(self.folder / f"home-{verb}") as home:
             return measured_process(
                 "studio.bench.data_process", verb, str(file), str(self.model), str(home),
                 cwd=self.folder)
-        finally:
-            shutil.rmtree(home, ignore_errors=True)
 
     def _file(self, name: str, rows: int, words_per_answer: tuple[int, int]) -> Path:
         self.progress(Step(f"Writing {rows:,} rows"))

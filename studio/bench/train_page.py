@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from studio.bench.data import write_conversations
+from studio.bench.processor_watch import watch_beside
 from studio.bench.train_process import bench_recipe, told
 from studio.bootstrap.chromium import find_chromium
 from studio.bootstrap.ports import HOST, next_free_port
@@ -41,7 +42,7 @@ _RANKS = (8, 24, 12, 32, 16)
 _ROUNDS = 2
 _LOOK_SECONDS = 0.05
 _STEPS_APART = 3
-"""Steps with the page, then so many without; the one in which it changed counts for neither."""
+"""Steps with the page, then so many without; two in which it changes count for neither."""
 
 _SWITCH_TAB = """async title => {
     const begin = performance.now();
@@ -77,10 +78,13 @@ class PageBench:
     """What was measured. Milliseconds to the repaint, as the browser saw them.
 
     `page_answer_ms` is the median of the slower kind, `page_answer_worst_ms` the slowest single
-    one, first visits of a tab included. `studio_overhead` is the share of time that a step takes
-    longer with a page open than without one; telemetry and events are there in both.
-    Seconds from pressing Start to the beginning of the first step, with the libraries loaded and
-    then with the model kept. All None where there is no browser, and then `why_not` says so.
+    one, first visits of a tab included. `studio_overhead` is what training lacks while a page
+    shows it: the share of all cores that the browser, the page's server and the telemetry take,
+    and the share of a step's time that goes into events. Without a page it is `own_overhead`.
+    Seconds of steps with and without a page are for comparison; a few steps tell them only to some
+    hundredths. Seconds from pressing Start to the beginning of the first step, with the libraries
+    loaded and then with the model kept. All None where there is no browser, and then `why_not`
+    says so.
     """
 
     tab_switch_ms: tuple[float, ...] = ()
@@ -88,6 +92,7 @@ class PageBench:
     page_answer_ms: float | None = None
     page_answer_worst_ms: float | None = None
     studio_overhead: float | None = None
+    own_overhead: float | None = None
     with_page_seconds: tuple[float, ...] = ()
     without_page_seconds: tuple[float, ...] = ()
     pressing_start_seconds: float | None = None
@@ -172,17 +177,20 @@ class _Visit:
         self.page.evaluate(_SWITCH_TAB, "LoRA")
         sliders = [self.page.evaluate(_MOVE_SLIDER, rank) for _ in range(_ROUNDS)
                    for rank in _RANKS]
-        with_page, without = self._in_turn(run, pairs)
+        with_page, without, beside = self._in_turn(run, pairs)
+        events = told(run)["outside_steps"]
         leave_request(run, "stop")
         _wait_until(lambda: run.story().state in FINAL_STATES, _PATIENCE_SECONDS)
         self._open(recipe)
         self._wait_until_idle()
         run, again = self._press_start()
         return PageBench(
-            tuple(tabs), tuple(sliders),
-            max(statistics.median(tabs), statistics.median(sliders)), max(*tabs, *sliders),
-            statistics.median(with_page) / statistics.median(without) - 1,
-            tuple(with_page), tuple(without), first, again)
+            tab_switch_ms=tuple(tabs), slider_ms=tuple(sliders),
+            page_answer_ms=max(statistics.median(tabs), statistics.median(sliders)),
+            page_answer_worst_ms=max(*tabs, *sliders),
+            studio_overhead=_overhead(beside[0], events), own_overhead=_overhead(beside[1], events),
+            with_page_seconds=tuple(with_page), without_page_seconds=tuple(without),
+            pressing_start_seconds=first, pressing_start_again_seconds=again)
 
     def _open(self, recipe: Path | None = None) -> None:
         """The Train tab, with a recipe opened where one is given."""
@@ -217,18 +225,26 @@ class _Visit:
     def _new_run(self) -> Run | None:
         return next((run for run in list_runs(self.settings) if run.name not in self._runs), None)
 
-    def _in_turn(self, run: Run, pairs: int) -> tuple[list[float], list[float]]:
-        """Seconds per step with the page open on the run, and with no page."""
+    def _in_turn(
+        self, run: Run, pairs: int
+    ) -> tuple[list[float], list[float], tuple[list[float], list[float]]]:
+        """With the page open on the run, and with no page: seconds per step, and what others took
+        of the processor meanwhile."""
         self.page.evaluate(_SWITCH_TAB, "Train")
-        found: tuple[list[float], list[float]] = ([], [])
+        steps: tuple[list[float], list[float]] = ([], [])
+        beside: tuple[list[float], list[float]] = ([], [])
         for number in range(2 * pairs):
             without = number % 2
             if without:
                 self.page.goto("about:blank")
             elif number:
                 self._open()
-            found[without].extend(_next_steps(run))
-        return found
+            _next_steps(run, 1)  # while what was opened or shut is still at work
+            share = watch_beside(self.process)
+            steps[without].extend(_next_steps(run, _STEPS_APART))
+            if share is not None:
+                beside[without].append(share())
+        return *steps, beside
 
     def _wait_until_idle(self) -> None:
         """Until the studio has loaded its libraries, or released a model."""
@@ -239,10 +255,14 @@ class _Visit:
                 return
 
 
-def _next_steps(run: Run) -> list[float]:
+def _overhead(shares: list[float], events: float) -> float | None:
+    return statistics.median(shares) + events if shares else None
+
+
+def _next_steps(run: Run, count: int) -> list[float]:
     """Seconds of each of the next whole steps."""
-    first = run.story().step + 1
-    last = first + _STEPS_APART
+    first = run.story().step
+    last = first + count
     _wait_until(lambda: run.story().step >= last, _PATIENCE_SECONDS)
     times = {event["step"]: event["time"] for event in run.events() if event["type"] == "log"}
     return [times[now] - times[before]

@@ -7,7 +7,9 @@ prints one line of JSON on standard error.
 
 from __future__ import annotations
 
+import itertools
 import json
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -49,15 +51,26 @@ def bench_recipe(request: dict[str, Any]) -> Recipe:
 
 
 def told(run: Run) -> dict[str, Any]:
-    """When the first step began, (time, tokens, loss) at the end of each, and what was chosen."""
+    """When the first step began, (time, tokens, loss) at the end of each, what was chosen, and the
+    median share of the time from log to log that lies outside the step itself: events, and reading
+    the next rows."""
     events = run.events()
     logs = [event for event in events if event["type"] == "log"]
     first = logs[0]
     return {
         "began": first["time"] - first["tokens"] / first["tokens_per_second"],
         "steps": [(event["time"], event["tokens"], event["loss"]) for event in logs],
+        "outside_steps": statistics.median(_outside(logs)) if len(logs) > 1 else 0.0,
         "choices": next(event["choices"] for event in events if event["type"] == "plan"),
     }
+
+
+def _outside(logs: list[dict[str, Any]]) -> list[float]:
+    found = []
+    for before, log in itertools.pairwise(logs):
+        inside = (log["tokens"] - before["tokens"]) / log["tokens_per_second"]
+        found.append(1 - inside / (log["time"] - before["time"]))
+    return found
 
 
 class _Limit:

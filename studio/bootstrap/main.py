@@ -61,11 +61,23 @@ def _test(arguments: list[str], torch_choice: str | None) -> int:
 
 
 def pytest_arguments(arguments: list[str]) -> list[str]:
-    """`--all` is ours; without it, or a selection of one's own, slow tests are left out."""
+    """`--all` is ours; without it, or a selection of one's own, slow tests are left out.
+
+    All tests at once are shared out among processes, as many as tests/conftest.py finds room for;
+    for a few chosen ones that would take longer.
+    """
     rest = [argument for argument in arguments if argument != "--all"]
+    if all(_chooses_nothing(argument) for argument in rest):
+        rest = ["-n", "auto", *rest]
     if "--all" in arguments or any(argument.startswith("-m") for argument in rest):
         return rest
     return ["-m", "not slow", *rest]
+
+
+def _chooses_nothing(argument: str) -> bool:
+    """Whether it is an option, and none that chooses tests or how they are run."""
+    return argument.startswith("-") and not argument.startswith(
+        ("-k", "-m", "-n", "-p", "-s", "--pdb", "--last-failed", "--lf", "--dist"))
 
 
 def _prepare(

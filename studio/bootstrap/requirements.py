@@ -1,13 +1,15 @@
 """What has to be installed: the lists in pyproject.toml, the lock, and what is there already.
 
 Reads versions from the metadata on disk; imports none of the packages. Understands the plain
-comparisons that pyproject.toml uses, not every specifier there is.
+comparisons and markers that pyproject.toml uses, not every specifier there is.
 """
 
 from __future__ import annotations
 
 import hashlib
+import platform
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +19,23 @@ TEST_ONLY = "# tests"
 """Marks a line of the lock that only the test extra needs."""
 
 _REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*([^;]*)")
+_MARKER = re.compile(r"^\s*(\w+)\s*(==|!=|<|>=|in)\s*'([^']*)'\s*$")
 _COMPARISON = re.compile(r"^\s*(==|>=|<=|!=|<|>)\s*([0-9][^\s*]*)\s*$")
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """A package and the versions that will do."""
+    """A package, the versions that will do, and the PCs that it is for: `markers` must all hold."""
 
     name: str
     comparisons: tuple[tuple[str, str], ...]
     text: str
+    markers: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def is_for_this_pc(self) -> bool:
+        """Whether it has to be here; some packages have no wheel for every kind of PC."""
+        return all(_holds(*marker) for marker in self.markers)
 
     def allows(self, version: str) -> bool:
         """Whether an installed version will do; local suffixes such as +cu130 do not count."""
@@ -44,7 +53,26 @@ def parse_requirement(text: str) -> Requirement:
         if found is None:
             raise ValueError(f"cannot read {part!r} in the requirement {text!r}")
         comparisons.append((found[1], found[2]))
-    return Requirement(match[1], tuple(comparisons), text)
+    return Requirement(match[1], tuple(comparisons), text, _markers(text))
+
+
+def _markers(text: str) -> tuple[tuple[str, str, str], ...]:
+    """Of `x; sys_platform == 'linux' and python_version < '3.14'` both: variable, sign, value."""
+    markers = []
+    for part in filter(str.strip, text.partition(";")[2].split(" and ")):
+        found = _MARKER.match(part)
+        if found is None:
+            raise ValueError(f"cannot read the marker {part!r} in {text!r}")
+        markers.append((found[1], found[2], found[3]))
+    return tuple(markers)
+
+
+def _holds(variable: str, sign: str, value: str) -> bool:
+    here = {"sys_platform": sys.platform, "platform_machine": platform.machine(),
+            "python_version": f"{sys.version_info[0]}.{sys.version_info[1]}"}[variable]
+    if variable == "python_version":
+        return _compare(here, sign, value)
+    return {"==": here == value, "!=": here != value, "in": here in value}[sign]
 
 
 def read_requirements(root: Path, extras: Iterable[str] = ()) -> list[Requirement]:
@@ -63,6 +91,8 @@ def unmet(requirements: Iterable[Requirement], site_packages: Path | None = None
     """What is missing or of a wrong version, in words; looks here, or in another environment."""
     problems = []
     for requirement in requirements:
+        if not requirement.is_for_this_pc:
+            continue
         version = _installed_version(requirement.name, site_packages)
         if version is None:
             problems.append(f"{requirement.text} (missing)")

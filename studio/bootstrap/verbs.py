@@ -8,7 +8,7 @@ from __future__ import annotations
 SERVE, TEST = "serve", "test"
 
 VERBS = {
-    SERVE: "open the studio in the browser (this is what no verb does)",
+    SERVE: "open the studio in the browser (this is what no verb does); with RUN: an endpoint",
     "doctor": "look over this PC: GPU, driver, memory, disk, libraries",
     "inspect": "look at training data: format, lengths, and every mistake in it",
     "clean": "write a cleaned copy of training data",
@@ -27,9 +27,14 @@ VERBS = {
     "compare": "lay runs over one another: figures, differing settings, a curve",
     "note": "give a run a note or a title",
     "chat": "ask the base model and adapters side by side",
+    "ask": "let the base and adapters answer prompts, to vote on blind",
+    "votes": "what the votes of blind tests say; the votes as files",
+    "blend": "mix adapters of one base into one, with weights",
     "evaluate": "score a run on tasks of lm-eval, before and after",
     "merge": "merge an adapter into a plain Transformers folder",
-    "export": "write a GGUF file",
+    "export": "write a run as GGUF and in other formats, each one checked",
+    "ollama": "take an exported GGUF into the Ollama of this PC",
+    "push": "upload an export to the Hugging Face Hub, private and shown first",
     "bench": "measure what the studio claims, beside its peers",
     "demo": "the whole job once, without a page: train, compare, merge, export",
     TEST: "install what the tests need and run them",

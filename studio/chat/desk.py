@@ -1,20 +1,25 @@
 """The one chat of the program: at most one session in memory, shared by all pages.
 
-Holds the device through the arbiter while a model is loaded, and leaves politely when training
-or an export asks and nobody is being answered.
+Holds the device through the arbiter while a model is loaded, beside a training where both fit, and
+leaves politely when training or an export asks and nobody is being answered.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from studio.arbiter import Arbiter, Holder
+from studio.arbiter import Arbiter, Holder, Together
+from studio.chat.abstract_session import Session
 from studio.chat.exclusive import only_one
+from studio.chat.need import chat_need
+from studio.chat.opening import open_session
+from studio.chat.out_of_memory import HOW_TO_NEED_LESS
 from studio.chat.prompt import Message
 from studio.chat.sampling import Sampling
-from studio.chat.session import ChatSession, Column
+from studio.chat.session import Column
 from studio.chat.turn import Turn
 from studio.errors import BusyError, StudioError
 from studio.progress import Progress, ShouldStop, never, silent
@@ -29,14 +34,22 @@ class ChatDesk:
         self._settings = settings
         self._arbiter = arbiter
         self._changing = threading.Lock()
-        self._session: ChatSession | None = None
-        self._holder = Holder("The chat", "Stop the answer on the Chat tab, or unload the model.",
-                              self._leave)
+        self._session: Session | None = None
+        self._holder = Holder(
+            "The chat", "Stop the answer on the Chat tab, switch its endpoint off, or unload the "
+            "model.", self._leave,
+            how_to_need_less=HOW_TO_NEED_LESS)
 
     @property
-    def session(self) -> ChatSession | None:
+    def session(self) -> Session | None:
         """The loaded session, if there is one."""
         return self._session
+
+    def loaded(self, model: Model) -> Session | None:
+        """The session if it is over this base and well, whatever its columns."""
+        session = self._session
+        fits = session is not None and session.model == model and not session.is_broken
+        return session if fits else None
 
     @property
     def is_answering(self) -> bool:
@@ -44,27 +57,44 @@ class ChatDesk:
         return self._session is not None and self._session.is_answering
 
     @property
+    def has_device(self) -> bool:
+        """Whether the chat holds the device, alone or beside others."""
+        return self._arbiter.holds(self._holder)
+
+    @property
+    def others(self) -> tuple[Holder, ...]:
+        """Who else is at work on the device, such as a training."""
+        return self._arbiter.others(self._holder)
+
+    def beside_others(self, model: Model, columns: list[Column]) -> Together | None:
+        """Whether a chat with these columns fits beside `others`, before anything is loaded; None
+        where nobody else is at work, or where that cannot be told."""
+        chat = Holder(self._holder.what, "", need=self._need_of(model, columns))
+        return self._arbiter.together([*self.others, chat]) if self.others else None
+
+    @property
     def turns(self) -> dict[str, Turn]:
         """The latest answers with their timings, by column."""
         return {} if self._session is None else self._session.turns
 
     def open(self, model: Model, columns: list[Column], *,
-             progress: Progress = silent) -> ChatSession:
+             progress: Progress = silent) -> Session:
         """The session with these columns. A loaded base is reused; only adapters come and go.
 
-        Raises BusyError while training, an export, or another answer is under way, and ModelError
-        for a base or an adapter that cannot be loaded.
+        Raises BusyError while an export or another answer is under way, or a training that it does
+        not fit beside, and ModelError for a base or an adapter that cannot be loaded.
         """
         with self._alone():
-            self._arbiter.acquire(self._holder)
-            session = self._session
-            if session is not None and session.model == model and not session.is_broken:
-                if session.columns != columns:
+            session = self.loaded(model)
+            if session is None or session.columns != columns or not self.has_device:
+                self._take_device(model, columns)
+            if session is not None:
+                if session.columns != columns or session.is_outdated:
                     session.show(columns, progress=progress)
                 return session
             self._close_session()
             try:
-                self._session = ChatSession(model, columns, self._settings, progress=progress)
+                self._session = open_session(model, columns, self._settings, progress=progress)
             except StudioError:
                 self._arbiter.release(self._holder)
                 raise
@@ -82,6 +112,18 @@ class ChatDesk:
         with self._alone():
             self._close_session()
             self._arbiter.release(self._holder)
+
+    def _take_device(self, model: Model, columns: list[Column]) -> None:
+        """Raises BusyError; what is loaded then stays as it is."""
+        before, self._holder.need = self._holder.need, self._need_of(model, columns)
+        try:
+            self._arbiter.acquire(self._holder)
+        except BusyError:
+            self._holder.need = before
+            raise
+
+    def _need_of(self, model: Model, columns: list[Column]) -> Callable[[], int | None]:
+        return functools.partial(chat_need, model, list(columns), self._settings)
 
     def _close_session(self) -> None:
         if self._session is not None:

@@ -7,7 +7,7 @@ the weights and not the luck. Identical weights give identical text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from studio.errors import StudioError
@@ -16,15 +16,22 @@ if TYPE_CHECKING:
     import torch
     from transformers import LogitsProcessorList
 
+_LAST_SEED = 2**63 - 1
 _LIMITS: dict[str, tuple[float, float]] = {
-    "temperature": (0, 5), "top_p": (0, 1), "top_k": (0, 1_000_000),
-    "repetition_penalty": (0.1, 10), "max_new_tokens": (1, 1_000_000), "seed": (0, 2**63 - 1),
+    "temperature": (0, 5), "top_p": (0, 1), "top_k": (0, 1_000_000), "min_p": (0, 1),
+    "repetition_penalty": (0.1, 10), "max_new_tokens": (1, 1_000_000), "seed": (0, _LAST_SEED),
 }
+_MOST_STOP_STRINGS = 16
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """`temperature` 0 is greedy; `top_p` 1 and `top_k` 0 keep every token; counts in tokens."""
+    """`temperature` 0 is greedy; `top_p` 1, `top_k` 0 and `min_p` 0 keep every token.
+
+    `min_p` drops tokens less likely than that share of the likeliest one's probability (Nguyen
+    et al. 2024, arXiv:2407.01082). A text in `stop_strings` ends an answer and is not shown.
+    Counts in tokens.
+    """
 
     temperature: float = 0.7
     top_p: float = 0.95
@@ -32,13 +39,30 @@ class Sampling:
     repetition_penalty: float = 1.0
     max_new_tokens: int = 256
     seed: int = 42
+    min_p: float = 0.0
+    stop_strings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self._require_stop_strings()
         for name, (lowest, highest) in _LIMITS.items():
             value = getattr(self, name)
             if not lowest <= value <= highest:
                 raise StudioError(f"{name} is {value}, but must lie between {lowest:g} and "
                                   f"{highest:g}.", "Correct it in the sampling settings.")
+
+    def _require_stop_strings(self) -> None:
+        given = self.stop_strings
+        if isinstance(given, str) or not all(isinstance(text, str) and text for text in given):
+            raise StudioError(f"The stop strings are {given!r}, but each must be a text of at "
+                              "least one character.", "Leave empty ones out.")
+        if len(given) > _MOST_STOP_STRINGS:
+            raise StudioError(f"There are {len(given)} stop strings, but at most "
+                              f"{_MOST_STOP_STRINGS} are watched for.", "Leave some out.")
+        object.__setattr__(self, "stop_strings", tuple(given))
+
+    def with_next_seed(self) -> Sampling:
+        """The same settings with other luck: what regenerating uses. Begins again at 0."""
+        return replace(self, seed=0 if self.seed == _LAST_SEED else self.seed + 1)
 
     @property
     def is_greedy(self) -> bool:
@@ -53,6 +77,7 @@ def logits_processors(sampling: Sampling, attention_mask: torch.Tensor) -> Logit
     """
     from transformers import (
         LogitsProcessorList,
+        MinPLogitsWarper,
         TemperatureLogitsWarper,
         TopKLogitsWarper,
         TopPLogitsWarper,
@@ -68,6 +93,8 @@ def logits_processors(sampling: Sampling, attention_mask: torch.Tensor) -> Logit
         if sampling.top_p < 1:
             # The warper wants more than 0; the likeliest token is kept in any case.
             processors.append(TopPLogitsWarper(max(sampling.top_p, 1e-6)))
+        if sampling.min_p > 0:
+            processors.append(MinPLogitsWarper(sampling.min_p))
         processors.append(_shared_gumbel_noise(sampling.seed))
     return LogitsProcessorList(processors)
 
@@ -87,7 +114,9 @@ def _shared_gumbel_noise(seed: int) -> Any:
             self.generator = torch.Generator().manual_seed(seed)
 
         def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-            noise = torch.empty(scores.shape[-1]).exponential_(generator=self.generator)
+            # Said, since torch's own format is another while the page counts another model.
+            noise = torch.empty(scores.shape[-1], dtype=torch.float32)
+            noise.exponential_(generator=self.generator)
             return scores.float() - noise.log_().to(scores.device)
 
     return SharedGumbelNoise()

@@ -8,12 +8,24 @@ names (a0, a1, ...) since PEFT takes no dots in them, and run names may have som
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.adapters.folder import AdapterFolder, is_full_model, read_adapter_folder, require_fit
+from studio.adapters.folder import (
+    WEIGHTS_FILE,
+    AdapterFolder,
+    is_full_model,
+    read_adapter_folder,
+    require_fit,
+)
+from studio.chat.layout import LEAST_ROWS, turn, turnable
+from studio.chat.mixed_batch import speed_up_mixed_batches
+from studio.chat.strength import Scales, require_scalable
 from studio.device import Device, release_memory
 from studio.errors import ModelError
+from studio.models.libraries import made_in_turn
+from studio.models.own_draws import own_draws
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -22,72 +34,133 @@ BASE = "__base__"
 """What PEFT calls the rows of a mixed batch that no adapter changes."""
 
 
+@dataclass(frozen=True)
+class AdapterUse:
+    """An adapter folder as a column uses it: one folder may count at several strengths."""
+
+    path: Path
+    strength: float = 1.0
+
+
+Stamp = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What lies on the base: PEFT's name for it, what it was read from, and its scales. `stamp`
+    is that of the file that was read."""
+
+    inner: str
+    folder: AdapterFolder
+    scales: Scales
+    stamp: Stamp | None
+
+
 class Weights:
-    """A loaded base and its adapters by path. The base's weights are in memory once."""
+    """A loaded base and the adapters in use on it. The base's weights are in memory once."""
 
     def __init__(self, base: PreTrainedModel, base_name: str, device: Device) -> None:
         self._base: Any = base.eval()
         self._peft: Any = None
+        self._unturned = turnable(base)
         self._base_name = base_name
         self._device = device
-        self._held: dict[Path, AdapterFolder] = {}
-        self._loaded: dict[Path, tuple[str, AdapterFolder]] = {}
+        self._held: dict[AdapterUse, AdapterFolder] = {}
+        self._loaded: dict[AdapterUse, _Loaded] = {}
         self._numbers = itertools.count()
+        self._has_changed = False
+        release_memory(device)  # what loading took besides the weights
 
     @property
     def model(self) -> Any:
         """What answers: the base itself, or PEFT's model around it."""
         return self._base if self._peft is None else self._peft
 
-    def rows(self, paths: list[Path | None]) -> dict[str, Any]:
+    def rows(self, uses: list[AdapterUse | None]) -> dict[str, Any]:
         """Arguments of `model.generate` that give each row of a batch its weights.
 
         A single row whose adapter cannot be mixed has it made PEFT's active one instead. May
         change what `model` is, so it is to be asked first.
         """
-        self._put_on([path for path in paths if path is not None])
+        self._put_on([use for use in uses if use is not None])
         if self._peft is None:
             return {}
-        if not all(self.shares_a_batch(path) for path in paths):
-            self._peft.set_adapter(self._inner_name(paths[0]))
+        if not all(self.shares_a_batch(use) for use in uses):
+            self._peft.set_adapter(self._inner_name(uses[0]))
             return {}
-        return {"adapter_names": [self._inner_name(path) for path in paths]}
+        self._settle()
+        return {"adapter_names": [self._inner_name(use) for use in uses]}
 
-    def shares_a_batch(self, path: Path | None) -> bool:
+    def shares_a_batch(self, use: AdapterUse | None) -> bool:
         """Whether that column can be a row beside others."""
-        return path is None or self._held[path].shares_a_batch
+        return use is None or self._held[use].shares_a_batch
 
-    def virtual_tokens(self, path: Path | None) -> int:
+    def expect(self, uses: list[AdapterUse | None]) -> None:
+        """Prepare for batches of these, the held ones of a line-up."""
+        if sum(map(self.shares_a_batch, uses)) >= LEAST_ROWS:
+            turn(self._unturned)
+            self._unturned = []
+
+    def outdated(self) -> set[AdapterUse]:
+        """Those on the base whose files are others by now, such as a blend that was made anew under
+        its old name. One whose files are gone is none of them: it goes on as it was."""
+        return {use for use, loaded in list(self._loaded.items())
+                if stamp_of(use.path / WEIGHTS_FILE) not in (None, loaded.stamp)}
+
+    def virtual_tokens(self, use: AdapterUse | None) -> int:
         """How much of the context that column's adapter takes for itself."""
-        return 0 if path is None else self._held[path].virtual_tokens
+        return 0 if use is None else self._held[use].virtual_tokens
 
-    def hold(self, paths: set[Path]) -> None:
-        """Load the adapters in `paths` that are missing, then drop those not in it.
+    def hold(self, uses: set[AdapterUse]) -> None:
+        """Load the adapters in `uses` that are missing or outdated, then drop those not in it.
 
-        Raises ModelError for an adapter that is unsafe or does not fit; what was loaded before
-        stays as it was.
+        Where only the strength is another, nothing is loaded. Raises ModelError for an adapter
+        that is unsafe or does not fit; what was loaded before stays as it was.
         """
-        folders = [self._checked(path) for path in sorted(paths - self._held.keys())]
-        for folder in folders:
-            self._put_on([folder.path], {folder.path: folder})
-        self._held |= {folder.path: folder for folder in folders}
-        for path in self._held.keys() - paths:
-            del self._held[path]
-        for path in self._loaded.keys() - paths:
-            self._drop(path)
+        outdated = self.outdated()
+        missing = sorted(uses - (self._held.keys() - outdated),
+                         key=lambda use: (use.path, use.strength))
+        spare = {use.path: use for use in self._held.keys() - uses - outdated}
+        changed = {use: spare.pop(use.path) for use in missing if use.path in spare}
+        for use, before in changed.items():
+            require_scalable(self._held[before], use.strength)
+        new = {use: self._checked(use) for use in missing if use not in changed}
+        for use in outdated:
+            self._drop(use)
+        for use, folder in new.items():
+            self._put_on([use], {use: folder})
+        self._held |= new
+        for use, before in changed.items():
+            self._change_strength(before, use)
+        for use in self._held.keys() - uses:
+            del self._held[use]
+        for use in self._loaded.keys() - uses:
+            self._drop(use)
+        self._settle()
+        if new:
+            release_memory(self._device)  # what was read, and copied to where it lies now
 
     def close(self) -> None:
         """Forget the weights and give their memory back."""
         self._held.clear()
         self._loaded.clear()
+        self._unturned = []
         self._peft = None
         self._base = None
         release_memory(self._device)
 
-    def _inner_name(self, path: Path | None) -> str:
-        return BASE if path is None else self._loaded[path][0]
+    def _inner_name(self, use: AdapterUse | None) -> str:
+        return BASE if use is None else self._loaded[use].inner
 
-    def _checked(self, path: Path) -> AdapterFolder:
+    def _change_strength(self, before: AdapterUse, after: AdapterUse) -> None:
+        self._held[after] = self._held.pop(before)
+        if before in self._loaded:
+            self._loaded[after] = self._loaded.pop(before)
+            self._loaded[after].scales.set(after.strength)
+            self._has_changed = True
+
+    def _checked(self, use: AdapterUse) -> AdapterFolder:
+        path = use.path
         if is_full_model(path):
             raise ModelError(
                 f"{path} holds a whole model and no adapter: that run trained every weight.",
@@ -109,38 +182,42 @@ class Weights:
             )
         base = self._base if self._peft is None else self._peft.get_base_model()
         require_fit(folder, base, self._base_name)
+        require_scalable(folder, use.strength)
         return folder
 
-    def _put_on(self, paths: list[Path], new: dict[Path, AdapterFolder] | None = None) -> None:
-        """Load what is missing of `paths` onto the base; what cannot lie beside it goes."""
+    def _put_on(self, uses: list[AdapterUse],
+                new: dict[AdapterUse, AdapterFolder] | None = None) -> None:
+        """Load what is missing of `uses` onto the base; what cannot lie beside it goes."""
         known = self._held | (new or {})
-        wanted = [known[path] for path in paths]
-        if not wanted:
+        if not uses:
             self._take_off_alone()
-        for folder in wanted:
-            for path, (_, other) in list(self._loaded.items()):
-                if path != folder.path and not folder.lies_beside(other):
-                    self._drop(path)
-            if folder.path not in self._loaded:
-                self._load(folder)
+        for use in uses:
+            for other, loaded in list(self._loaded.items()):
+                if other != use and not known[use].lies_beside(loaded.folder):
+                    self._drop(other)
+            if use not in self._loaded:
+                self._load(use, known[use])
 
     def _take_off_alone(self) -> None:
         """The base answers: adapters that cannot be left out for single rows go."""
-        for path, (_, folder) in list(self._loaded.items()):
-            if not folder.lies_beside(folder):
-                self._drop(path)
+        for use, loaded in list(self._loaded.items()):
+            if not loaded.folder.lies_beside(loaded.folder):
+                self._drop(use)
 
-    def _load(self, folder: AdapterFolder) -> None:
+    def _load(self, use: AdapterUse, folder: AdapterFolder) -> None:
         from peft import PeftConfig, get_peft_model
 
-        inner = f"a{next(self._numbers)}"
+        read_adapter_folder(folder.path)  # it may have gone since it was checked
+        inner, stamp = f"a{next(self._numbers)}", stamp_of(folder.path / WEIGHTS_FILE)
         config = PeftConfig.from_pretrained(str(folder.path))
         config.inference_mode = True
         try:
-            if self._peft is None:
-                self._peft = get_peft_model(self._base, config, adapter_name=inner)
-            result = self._peft.load_adapter(folder.path, inner,
-                                             torch_device=self._device.torch_name)
+            # A training may be at work on another thread.
+            with made_in_turn(), own_draws():
+                if self._peft is None:
+                    self._peft = get_peft_model(self._base, config, adapter_name=inner)
+                result = self._peft.load_adapter(folder.path, inner,
+                                                 torch_device=self._device.torch_name)
             if result.missing_keys:
                 raise ValueError(f"{result.missing_keys[0]} is missing in its file")
         except (ValueError, KeyError, RuntimeError) as error:
@@ -150,14 +227,26 @@ class Weights:
                 "The folder is incomplete or was made by another version of PEFT.",
             ) from error
         self._peft.eval()
-        self._loaded[folder.path] = (inner, folder)
+        twin = next((loaded.inner for other, loaded in self._loaded.items()
+                     if other.path == use.path), None)
+        if twin is not None:
+            _share(self._peft, twin, inner)
+        self._loaded[use] = _Loaded(inner, folder, Scales(self._peft, inner), stamp)
+        self._loaded[use].scales.set(use.strength)
+        self._has_changed = True
 
-    def _drop(self, path: Path) -> None:
-        inner, _ = self._loaded.pop(path)
-        self._remove(inner)
+    def _drop(self, use: AdapterUse) -> None:
+        self._remove(self._loaded.pop(use).inner)
+
+    def _settle(self) -> None:
+        """After adapters came, went, or count otherwise."""
+        if self._has_changed and self._peft is not None:
+            speed_up_mixed_batches(self._peft)
+        self._has_changed = False
 
     def _remove(self, inner: str) -> None:
-        others = [name for name, _ in self._loaded.values() if name != inner]
+        self._has_changed = True
+        others = [one.inner for one in self._loaded.values() if one.inner != inner]
         if others:
             # Another one is made active first, or PEFT would choose one and warn of it.
             self._peft.set_adapter(others[0])
@@ -168,6 +257,24 @@ class Weights:
             self._base = _bare(self._peft)
             self._peft = None
         release_memory(self._device)
+
+
+def stamp_of(file: Path) -> Stamp | None:
+    """Another one where what the file holds is another; None where there is none."""
+    try:
+        state = file.stat()
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_size
+
+
+def _share(model: Any, owner: str, inner: str) -> None:
+    """One copy in memory of what two inner adapters read from the same file."""
+    for module in model.modules():
+        for part in getattr(module, "adapter_layer_names", ()):
+            tensors = getattr(module, part, {})
+            if owner in tensors and inner in tensors:
+                tensors[inner] = tensors[owner]
 
 
 def _bare(model: Any) -> Any:

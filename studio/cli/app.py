@@ -13,7 +13,9 @@ from pathlib import Path
 import typer
 
 from studio.cli import (
+    asking,
     bench,
+    blending,
     cleaning,
     compare,
     control,
@@ -22,13 +24,17 @@ from studio.cli import (
     dryrun,
     estimate,
     evaluate,
+    export,
     fitting,
     models,
+    ollama,
+    pushing,
     queue,
     reports,
     serving,
     talk,
     training,
+    voting,
 )
 from studio.cli.common import explain
 from studio.errors import StudioError
@@ -41,8 +47,9 @@ app = typer.Typer(
 )
 for verbs in (serving.verbs, reports.verbs, data.verbs, cleaning.verbs, estimate.verbs,
               fitting.verbs, dryrun.verbs, training.verbs, control.verbs, queue.verbs,
-              compare.verbs, evaluate.verbs, talk.verbs,
-              models.verbs, demo.verbs):
+              compare.verbs, evaluate.verbs, talk.verbs, asking.verbs, voting.verbs, blending.verbs,
+              models.verbs, export.verbs, ollama.verbs, pushing.verbs,
+              demo.verbs):
     app.registered_commands += verbs.registered_commands
 app.add_typer(bench.bench, name="bench")
 

@@ -7,15 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli import bench_cpu, bench_data, bench_train, show
+from studio.cli import bench_chat, bench_cpu, bench_data, bench_merge, bench_train, show
 from studio.cli.common import AsJson, report
 from studio.cli.show import console
 
 bench = typer.Typer(help="Measure what the studio claims, beside what others do.",
                     no_args_is_help=True)
 
+bench.registered_commands += bench_chat.verbs.registered_commands
 bench.registered_commands += bench_cpu.verbs.registered_commands
 bench.registered_commands += bench_data.verbs.registered_commands
+bench.registered_commands += bench_merge.verbs.registered_commands
 bench.registered_commands += bench_train.verbs.registered_commands
 
 Rows = Annotated[Path | None, typer.Option(

@@ -22,6 +22,7 @@ from studio.cli.common import (
 )
 from studio.cli.show import console
 from studio.files import readable_bytes
+from studio.models.gguf_mixture import GgufType
 
 if TYPE_CHECKING:
     from studio.models.shape import ModelShape
@@ -45,7 +46,7 @@ Columns = Annotated[int, typer.Option(
 Context = Annotated[int | None, typer.Option(
     "--context", min=1, help="For chat: tokens of the longest conversation. Default: the recipe's "
                              f"longest example and {ANSWER_TOKENS}.")]
-OutType = Annotated[Literal["f32", "f16", "bf16", "q8_0"], typer.Option(
+OutType = Annotated[GgufType, typer.Option(
     "--type", help="For gguf: how each weight is stored.")]
 
 
@@ -121,7 +122,7 @@ def _of_job(
 
     if job == "chat":
         device = pick_device()
-        has_adapter = recipe.adapter.method != "none"
+        has_adapter = not recipe.adapter.trains_base
         found = estimate_chat(
             recipe.model, shape, device, columns=columns,
             adapters=[recipe.adapter] * (columns - 1 if has_adapter else 0),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from studio.adapters.folder import is_full_model, is_judge
-from studio.chat.weights import Weights
+from studio.chat.weights import AdapterUse, Weights
 from studio.device import Device, pick_device
 from studio.errors import RunError
 from studio.evaluation.harness import PACKAGE, Asked, Harness, Measured, require_harness
@@ -77,7 +77,7 @@ def _both(run: Run, harness: Harness, settings: Settings, progress: Progress
             trained = ModelFolder(run.adapter_path, run.name, str(run.adapter_path))
             weights = _load(run, trained, device, progress)
         else:
-            weights.hold({run.adapter_path})
+            weights.hold({AdapterUse(run.adapter_path)})
         progress(Step("Answering with what was trained"))
         return before, harness.measure(weights.model, tokenizer)
     finally:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from studio.adapters.blend import read_blend
 from studio.adapters.folder import CONFIG_FILE, is_full_model, is_judge, read_adapter_folder
 from studio.errors import ExportError
 from studio.recipe import Model, load_recipe
+from studio.runs import RECIPE_FILE, run_folder_around
 from studio.settings import Settings
-
-RECIPE_FILE = "recipe.yaml"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Origin:
 def find_origin(given: Path) -> Origin:
     """The origin at `given`. Raises ExportError or ModelError where there is none."""
     given = given.expanduser().absolute()
-    run = _run_around(given)
+    run = run_folder_around(given)
     path = given / "adapter" if run == given else given
     if not (path / CONFIG_FILE).exists() and not is_full_model(path):
         if run is not None:
@@ -67,15 +67,12 @@ def default_merge_folder(settings: Settings, name: str) -> Path:
     return settings.exports / f"{name}-merged"
 
 
-def _run_around(path: Path) -> Path | None:
-    """The run folder that `path` is or lies in (adapter/, checkpoints/checkpoint-100/)."""
-    return next((folder for folder in (path, path.parent, path.parent.parent)
-                 if (folder / RECIPE_FILE).is_file()), None)
-
-
 def _recorded_base(path: Path, full: bool) -> Model:
     if full:
         return Model(source=str(path))
+    blend = read_blend(path)
+    if blend is not None and blend.model is not None:
+        return blend.model
     adapter = read_adapter_folder(path)
     if not adapter.base_name:
         raise ExportError(f"The adapter {path} does not say which base it was trained on.",

@@ -1,19 +1,32 @@
-"""Rules for everything that is exported: nothing is overwritten by accident, growth is reported."""
+"""Rules for everything that is exported: nothing is overwritten by accident, growth is reported,
+and every writer gives back the same.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from studio.errors import ExportError, Stopped
-from studio.files import folder_bytes
+from studio.files import folder_bytes, safe_name
 from studio.progress import Progress, ShouldStop, Step
 
 REPORT_FILE = "export.json"
 """Lies in every folder that the studio exported, and says how it was made."""
 _LOOK_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a writer gives back: the folder or file, its size, how long it took, what to know."""
+
+    path: Path
+    bytes: int
+    seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def refuse_existing(output: Path, overwrite: bool) -> None:
@@ -26,6 +39,16 @@ def refuse_existing(output: Path, overwrite: bool) -> None:
     if output.is_dir() and not (output / REPORT_FILE).is_file():
         raise ExportError(f"{output} is a folder that the studio did not export, so it is not "
                           "overwritten.", "Choose another name.")
+
+
+def folder_to_write(output: Path, overwrite: bool) -> Path:
+    """`output`, absolute. Raises ExportError where it is taken, or no name for every PC."""
+    output = output.expanduser().absolute()
+    if safe_name(output.name) != output.name:
+        raise ExportError(f"{output.name!r} is not a name that works on every PC.",
+                          f"Use {safe_name(output.name, 'model')!r}.")
+    refuse_existing(output, overwrite)
+    return output
 
 
 def end_if_stopped(stop: ShouldStop) -> None:

@@ -1,4 +1,4 @@
-"""What the weights of a model folder weigh, read from the headers of its safetensors files."""
+"""What lies in the safetensors files of a model folder, read from their headers: no weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,26 @@ from pathlib import Path
 from studio.errors import ExportError
 from studio.models.folder import read_config, weight_files
 
-_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+FLOAT_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+"""The number formats that weights are merged in: as safetensors and as torch spells them."""
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """One tensor of a file: its format as safetensors spells it, and the bytes that are its own,
+    counted from the start of the file."""
+
+    file: Path
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+    @property
+    def bytes(self) -> int:
+        """Its size in the file."""
+        return self.end - self.begin
 
 
 @dataclass(frozen=True)
@@ -31,20 +50,31 @@ def stored_weights(folder: Path) -> StoredWeights:
     parameters: Counter[str] = Counter()
     files = weight_files(folder)
     for file in files:
-        for dtype, shape in _tensors(file):
-            parameters[dtype] += prod(shape)
+        for tensor in stored_tensors(file):
+            parameters[tensor.dtype] += prod(tensor.shape)
     if not parameters:
         raise ExportError(f"{folder} holds no weights in safetensors files.",
                           "Choose a folder with config.json and *.safetensors.")
     most = parameters.most_common(1)[0][0]
     return StoredWeights(parameters.total(), sum(file.stat().st_size for file in files),
-                         _DTYPES.get(most, "float32"))
+                         FLOAT_DTYPES.get(most, "float32"))
 
 
-def _tensors(file: Path) -> list[tuple[str, list[int]]]:
-    """(dtype, shape) of each tensor. The header is JSON behind eight bytes of its length
-    (https://github.com/huggingface/safetensors#format)."""
+def stored_tensors(file: Path) -> list[StoredTensor]:
+    """The tensors of a file in the order in which they lie there.
+
+    The header is JSON behind eight bytes of its length
+    (https://github.com/huggingface/safetensors#format). Raises ExportError for a damaged one.
+    """
     with file.open("rb") as opened:
-        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-    return [(entry["dtype"], entry["shape"]) for name, entry in header.items()
-            if name != "__metadata__"]
+        length = int.from_bytes(opened.read(8), "little")
+        try:
+            header = json.loads(opened.read(min(length, file.stat().st_size)))
+        except ValueError as error:
+            raise ExportError(f"{file.name} in {file.parent.name} is damaged: it has no header of "
+                              "a safetensors file.", "Fetch or write the model again.") from error
+    start = 8 + length
+    found = [StoredTensor(file, name, entry["dtype"], tuple(entry["shape"]),
+                          start + entry["data_offsets"][0], start + entry["data_offsets"][1])
+             for name, entry in header.items() if name != "__metadata__"]
+    return sorted(found, key=lambda tensor: tensor.begin)

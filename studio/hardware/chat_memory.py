@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from studio.adapters.count import trainable_parameters
+from studio.adapters.folder import AdapterFolder
 from studio.adapters.targets import saved_modules
 from studio.files import readable_bytes
 from studio.hardware import static_memory
@@ -36,14 +37,22 @@ values and places, their softmax and running sum, noise."""
 CPU_GAPS_SHARE = 1.0
 """Of what a layer computes: blocks that the C library keeps on Linux once they are freed. 0.9 to
 1.5 measured on two models; nothing of it under MALLOC_MMAP_THRESHOLD_=65536."""
+CONVERSATION_TOKENS = 2048
+"""A chat of some turns; a model with a shorter context ends there."""
 READING, CHOOSING = "the reading of the prompt", "the choice of the answer's first token"
+
+
+def conversation_tokens(shape: ModelShape) -> int:
+    """Of the conversation that a chat is estimated for."""
+    return min(CONVERSATION_TOKENS, shape.max_positions or CONVERSATION_TOKENS)
 
 
 def estimate_chat(
     model: Model, shape: ModelShape, device: Device, *, columns: int,
-    adapters: Sequence[Adapter], context_tokens: int,
+    adapters: Sequence[Adapter | AdapterFolder], context_tokens: int,
 ) -> JobEstimate:
-    """The peak of a chat with `columns` answers at once, one of them for each of `adapters`.
+    """The peak of a chat with `columns` answers at once, one of them for each of `adapters`: a
+    recipe's, or the folder that one lies in.
 
     `context_tokens` is the length of the longest conversation, question and answer included.
     Raises ModelError for adapter targets that the model does not have.
@@ -79,11 +88,15 @@ def _work(
 
 
 def _adapters(
-    model: Model, shape: ModelShape, adapters: Sequence[Adapter], item_bytes: int
+    model: Model, shape: ModelShape, adapters: Sequence[Adapter | AdapterFolder], item_bytes: int
 ) -> PartBytes:
     """PEFT loads the low-rank matrices in float32, modules trained in full as the base is."""
     size, numbers = 0, 0
     for one in adapters:
+        if isinstance(one, AdapterFolder):
+            numbers += one.numbers
+            size += 4 * one.numbers
+            continue
         copies = sum(shape.modules[path] for path in saved_modules(one, shape))
         trained = trainable_parameters(Recipe(model=model, adapter=one), shape)
         numbers += trained

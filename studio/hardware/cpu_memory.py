@@ -1,9 +1,9 @@
 """What training on a processor holds beyond its tensors: libraries, workspaces, the heap's holes.
 
 torch keeps no freed memory for a processor; the C library does, and training tells it to keep more
-(`studio/allocator.py`): given back, every block's pages would be made anew in each step. So the
-holes stay, and are counted. All figures are of Linux with glibc; `launch.py bench cpu-memory`
-measures them again.
+(`studio/allocator.py`): given back, every block's pages would be made anew in each step. The holes
+between are given back every few layers, and what lies in them until then is counted. All figures
+are of Linux with glibc; `launch.py bench cpu-memory` measures them again.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from studio.allocator import LAYERS_BETWEEN
 from studio.files import readable_bytes
 from studio.hardware.feed_forward_memory import feed_forward
 from studio.hardware.fused_layers import adapter_is_fused, adapters_are_fused
@@ -33,11 +34,10 @@ END_BYTES = 64 * 2**20
 """Free memory at the heap's end that is not given back."""
 KEPT_HOLES_SHARE = 0.25
 """Of what layers keep for their backward pass, in holes too small for the next tensor."""
-FUSED_HOLES_SHARE = 0.6
-"""The same where adapters are fused with their layers, which keep less between as many tensors that
-come and go: a median of a dozen trainings."""
-FUSED_AGAIN_HOLES_SHARE = 0.75
-"""The same where layers are computed again: each in blocks that the one before has cut up."""
+FUSED_HOLES_SHARE = 0.05
+"""The same where adapters are fused with their layers, among whose tensors few others come and go:
+between none and 0.16 in six trainings. Where layers are computed again it is what lies between
+those layers after which holes are given back."""
 ADAPTED_HOLES_SHARE = 1.0
 """Of the outputs of adapted layers: each is made as the base's, as the adapter's, and as their sum,
 which stays between what the others leave. Without adapters there is none of it,
@@ -61,7 +61,8 @@ def slack(work: Workload, shape: ModelShape, *, updates: bool) -> PartBytes:
     kept, adapted = _kept_in_heap(work, shape), _adapted_in_heap(work, shape)
     share = KEPT_HOLES_SHARE
     if adapters_are_fused(work, shape):
-        share = FUSED_AGAIN_HOLES_SHARE if work.checkpointing else FUSED_HOLES_SHARE
+        between = min(1.0, LAYERS_BETWEEN / shape.layers)
+        share = between if work.checkpointing else FUSED_HOLES_SHARE
     holes = share * kept + ADAPTED_HOLES_SHARE * adapted
     end = min(END_BYTES, kept)
     copies = _update_bytes(work, shape) if updates else 0

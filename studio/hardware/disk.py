@@ -144,7 +144,7 @@ def optimizer_state_bytes(recipe: Recipe, trainable: int) -> int:
     can be resumed."""
     if recipe.training.optimizer == "adafactor":
         # One float32 per row and column of a matrix; an adapter's matrices are `rank` wide.
-        width = 1024 if recipe.adapter.method == "none" else recipe.adapter.rank
+        width = 1024 if recipe.adapter.trains_base else recipe.adapter.rank
         return round(4 * trainable / width)
     if recipe.training.optimizer == "adamw_torch":
         return 2 * _trained_item_bytes(recipe) * trainable
@@ -159,7 +159,7 @@ def _start(recipe: Recipe, shape: ModelShape, settings: Settings) -> tuple[DiskP
 
 
 def _result(recipe: Recipe, settings: Settings, count: TrainableCount) -> DiskPart:
-    if recipe.adapter.method == "none":
+    if recipe.adapter.trains_base:
         each = _trained_item_bytes(recipe)
         return DiskPart("result", each * count.trainable, f"{millions(count.trainable)} trained "
                         f"parameters at {each} bytes", settings.runs)
@@ -170,7 +170,7 @@ def _result(recipe: Recipe, settings: Settings, count: TrainableCount) -> DiskPa
 def _merged(recipe: Recipe, shape: ModelShape, settings: Settings) -> DiskPart:
     if recipe.training.method == "reward":
         return DiskPart("merged model", 0, "A reward model is not merged", settings.exports)
-    if recipe.adapter.method == "none":
+    if recipe.adapter.trains_base:
         each = _trained_item_bytes(recipe)
         return DiskPart("merged model", each * shape.parameters,
                         f"{millions(shape.parameters)} parameters at {each} bytes",
@@ -196,14 +196,14 @@ def _joined(name: str, pieces: tuple[PartBytes, ...], settings: Settings) -> Dis
 
 def _checkpoint_weights(recipe: Recipe, shape: ModelShape, count: TrainableCount) -> int:
     """Of one checkpoint; PEFT writes the copy of a start that a method compares with along."""
-    if recipe.adapter.method == "none":
+    if recipe.adapter.trains_base:
         return _trained_item_bytes(recipe) * count.trainable
     return checkpoint_adapter_bytes(recipe, shape) * (2 if keeps_start_copy(recipe) else 1)
 
 
 def _trained_item_bytes(recipe: Recipe) -> int:
     """Trained weights are float32, unless all of them are asked for in bfloat16."""
-    in_bfloat16 = recipe.adapter.method == "none" and recipe.model.dtype == "bfloat16"
+    in_bfloat16 = recipe.adapter.trains_base and recipe.model.dtype == "bfloat16"
     return 2 if in_bfloat16 else 4
 
 

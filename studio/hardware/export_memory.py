@@ -1,13 +1,15 @@
 """What merging and writing a GGUF take: the memory of this PC at the peak, and disk.
 
-Follows `studio/export/merge.py`, which loads the base as it is stored and adds one layer's update
-at a time, and `studio/export/gguf.py`, whose converter is a process that converts one tensor at a
-time. File sizes come from the shapes of the tensors and are met within one or two percent.
+Follows `studio/export/merge.py`, which reads, changes and writes one layer at a time, or loads the
+base as it is stored where that cannot be, and `studio/export/gguf.py`, whose converter is a process
+that converts one tensor at a time. File sizes come from the shapes of the tensors and are met
+within one or two percent.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from studio.adapters.count import trainable_parameters
@@ -15,19 +17,21 @@ from studio.adapters.targets import targets_of
 from studio.hardware.other_jobs import LIBRARIES_BYTES, JobEstimate
 from studio.hardware.parts import PartBytes, millions, part
 from studio.hardware.workload import DTYPE_BYTES
+from studio.models.gguf_mixture import mixture, tensor_bytes
+from studio.models.gguf_names import gguf_model, gguf_tensors
+from studio.models.stored_plainly import STORED_PLAINLY
 from studio.recipe import Recipe
 
 if TYPE_CHECKING:
     from studio.models.shape import ModelShape
     from studio.recipe import Adapter
 
-Q8_0_BLOCK = 32
-"""Weights that share one 16-bit scale in q8_0: 34 bytes for 32 of them."""
-_GGUF_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / Q8_0_BLOCK}
 GGUF_WORD_BYTES = 37
 """Per vocabulary entry in a GGUF: its text with a length, its kind, and a merge rule (SmolLM2)."""
 FILE_WORD_BYTES = 80
 """Per vocabulary entry in tokenizer.json: 72 to 134 in those of SmolLM2, Qwen 3 and Llama 3."""
+_TORCH_BYTES = 0.29e9
+"""torch once imported, and what its first use adds. 232 MB and 60 MB measured on Linux."""
 BASIS = ("Rests on merges and conversions in fresh processes on Linux, models of 135 to 370 "
          "million parameters.")
 
@@ -37,22 +41,55 @@ def estimate_merge(shape: ModelShape, adapter: Adapter) -> JobEstimate:
 
     Raises ModelError for adapter targets that the model does not have.
     """
-    item = stored_bytes(shape)
-    weights = part("weights", shape.parameters * item,
-                   f"{millions(shape.parameters)} parameters as they are stored, in "
-                   f"{shape.dtype_name}: {item} bytes")
-    if adapter.method != "none":
-        trained = trainable_parameters(Recipe(adapter=adapter), shape)
-        held = part("adapter", 4 * trained, f"{millions(trained)} trained parameters in 32 bits")
-        parts: tuple[PartBytes, ...] = (weights, held, _update(shape, adapter),
-                                        _overhead("this program"))
-        moment = "the update of the largest layer"
-    else:
+    if adapter.trains_base:
         # Nothing is merged: the folder is copied, a buffer at a time.
-        parts = (_overhead("this program"),)
+        parts: tuple[PartBytes, ...] = (_overhead("this program"),)
         moment = "the copying of the files"
+    else:
+        parts = (_merged_weights(shape, adapter), *_held(shape, adapter),
+                 _update(shape, adapter),
+                 _without_peft() if _is_plain(shape, adapter) else _overhead("this program"))
+        moment = "the update of the largest layer"
     return JobEstimate("merge", "main memory", parts, moment, BASIS, _merge_assumptions(shape),
                        merged_disk(shape))
+
+
+def _merged_weights(shape: ModelShape, adapter: Adapter) -> PartBytes:
+    """Those of the largest adapted layer, or all where PEFT has to see the base as a whole."""
+    item = stored_bytes(shape)
+    if _is_loaded(shape, adapter):
+        return part("weights", shape.parameters * item,
+                    f"{millions(shape.parameters)} parameters as they are stored, in "
+                    f"{shape.dtype_name}: {item} bytes")
+    largest = _largest(shape, adapter)
+    return part("weights", largest * item,
+                f"{millions(largest)} numbers of the largest adapted layer as they are stored, in "
+                f"{shape.dtype_name}: {item} bytes")
+
+
+def _held(shape: ModelShape, adapter: Adapter) -> tuple[PartBytes, ...]:
+    """The adapter, which is read piece by piece where PEFT is not needed."""
+    if _is_plain(shape, adapter):
+        return ()
+    trained = trainable_parameters(Recipe(adapter=adapter), shape)
+    return (part("adapter", 4 * trained, f"{millions(trained)} trained parameters in 32 bits"),)
+
+
+def _is_loaded(shape: ModelShape, adapter: Adapter) -> bool:
+    """Whether the base is loaded as a whole: see `CannotStream` in studio/export."""
+    return (adapter.method == "adalora" or adapter.init == "loftq"
+            or any(target.linear.kind in ("experts", "router")
+                   for target in targets_of(adapter, shape)))
+
+
+def _is_plain(shape: ModelShape, adapter: Adapter) -> bool:
+    """Whether torch alone does it: see studio/export/plain_lora.py."""
+    return (shape.model_type in STORED_PLAINLY and adapter.method == "lora"
+            and adapter.init != "loftq" and not adapter.use_dora and adapter.bias == "none"
+            and not adapter.modules_to_save
+            and all(target.linear.kind == "linear"
+                    and target.linear.outputs != shape.vocabulary
+                    for target in targets_of(adapter, shape)))
 
 
 def estimate_gguf(shape: ModelShape, outtype: str) -> JobEstimate:
@@ -82,47 +119,44 @@ def merged_disk(shape: ModelShape) -> tuple[PartBytes, ...]:
 
 
 def gguf_disk(shape: ModelShape, outtype: str) -> tuple[PartBytes, ...]:
-    """The GGUF file. llama.cpp keeps vectors, such as norms and biases, in 32 bits.
-
-    A tensor whose rows q8_0's blocks do not divide is kept in 16 bits.
-    """
-    each = _GGUF_BYTES[outtype]
-    vectors, uneven, matrices = 0, 0, 0
-    for size in _distinct_tensors(shape):
-        count = math.prod(size)
-        if len(size) < 2:
-            vectors += count
-        elif outtype == "q8_0" and size[-1] % Q8_0_BLOCK:
-            uneven += count
-        else:
-            matrices += count
-    text = f"{millions(matrices)} weights at {each:.4g} bytes, {millions(vectors)} at 4"
-    text += f", {millions(uneven)} at 2, whose rows {Q8_0_BLOCK} does not divide" if uneven else ""
+    """The GGUF file. llama.cpp keeps vectors, such as norms and biases, in 32 bits, and mixes
+    formats in its k-quants."""
+    tensors = gguf_tensors(shape)
+    formats = mixture(tensors, gguf_model(shape), outtype)
+    weights: Counter[str] = Counter()
+    size = 0
+    for one in tensors:
+        name = formats.get(one.name, "F32")
+        weights[name] += math.prod(one.shape)
+        size += tensor_bytes(one.shape, name)
+    text = ", ".join(f"{millions(count)} weights in {name}" for name, count in
+                     weights.most_common())
     return (
-        part("model", matrices * each + vectors * 4 + uneven * 2, text),
+        part("model", size, text),
         part("vocabulary", shape.vocabulary * GGUF_WORD_BYTES,
              f"{shape.vocabulary:,} entries at about {GGUF_WORD_BYTES} bytes"),
     )
 
 
-def _distinct_tensors(shape: ModelShape) -> list[tuple[int, ...]]:
-    """The shapes of all tensors, a tied head left out."""
-    found = dict(shape.tensors)
-    if shape.tied_embeddings:
-        found.pop(f"{shape.named_only[-1].modules[0]}.weight", None)
-    return list(found.values())
-
-
 def _update(shape: ModelShape, adapter: Adapter) -> PartBytes:
-    """One layer's update in full: the product of its matrices, and the same scaled."""
-    copies = 2
+    """One layer's update in full: the product of its matrices; torch adds it to a 16-bit weight in
+    32 bits, which takes the weight and the sum in these."""
+    copies = 3
     if adapter.use_dora:
         copies = 5  # with the new weight, its length, and the weight that it is made of
-    largest = max(target.linear.experts * target.linear.inputs * target.linear.outputs
-                  for target in targets_of(adapter, shape))
+    largest = _largest(shape, adapter)
     return part("activations", 4 * copies * largest,
                 f"The update of the largest adapted layer: {copies} x {millions(largest)} numbers "
                 "in 32 bits")
+
+
+def _largest(shape: ModelShape, adapter: Adapter) -> int:
+    return max(target.linear.experts * target.linear.inputs * target.linear.outputs
+               for target in targets_of(adapter, shape))
+
+
+def _without_peft() -> PartBytes:
+    return part("overhead", _TORCH_BYTES, "torch in this program, without Transformers and PEFT")
 
 
 def _overhead(where: str) -> PartBytes:

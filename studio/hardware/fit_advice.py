@@ -29,7 +29,7 @@ def what_would_fit(fit: Fit, shape: ModelShape, place: Place) -> tuple[str, ...]
     said = [f"Even with every step {shape.name} needs up to "
             f"{readable_bytes(fit.after.high_bytes)}, and {readable_bytes(fit.free_bytes)} are "
             "free."]
-    if fit.recipe.adapter.method == "none":
+    if fit.recipe.adapter.trains_base:
         said.append(_with_lora(fit, shape, place))
     said += [_larger_card(fit, shape), _smaller_model(fit, shape, place)]
     return tuple(said)

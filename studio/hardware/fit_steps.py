@@ -106,7 +106,7 @@ def _why_optimizer(_situation: Situation, values: Values) -> str:
 
 def _number_format(situation: Situation) -> list[Values]:
     model, fast = situation.recipe.model, situation.device.fast_dtype
-    if situation.recipe.adapter.method == "none":
+    if situation.recipe.adapter.trains_base:
         # Sixteen bits are enough to train whole weights only as bfloat16.
         wide, able = model.dtype in ("auto", "float32"), fast != "float16"
         return [{"model.dtype": "bfloat16"}] if wide and able else []
@@ -117,7 +117,7 @@ def _number_format(situation: Situation) -> list[Values]:
 
 
 def _why_number_format(situation: Situation, _values: Values) -> str:
-    if situation.recipe.adapter.method == "none":
+    if situation.recipe.adapter.trains_base:
         return ("Weights, gradients and the optimizer's numbers in 16 bits instead of 32: very "
                 "small updates are lost to rounding.")
     slower = situation.device.fast_dtype == "float32"

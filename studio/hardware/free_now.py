@@ -107,7 +107,7 @@ def free_now(
     free = free_device_bytes(device) if free_bytes is None else free_bytes
     if device.kind == "cuda":
         return _on_gpu(device, free, nvml_library)
-    own = _own_processes()
+    own = own_processes()
     return FreeNow(device, free, _largest(_in_main_memory(own)), _resident_bytes(own))
 
 
@@ -119,7 +119,7 @@ def _on_gpu(device: Device, free_bytes: int, library: Library) -> FreeNow:
         return FreeNow(device, free_bytes, unnamed="A container does not see which programs.")
     if programs is None:
         return FreeNow(device, free_bytes, unnamed="The driver does not tell which programs.")
-    own = {process.pid for process in _own_processes()}
+    own = {process.pid for process in own_processes()}
     others = [Holder(_name(found.pid), found.used_bytes) for found in programs
               if found.pid not in own]
     return FreeNow(device, free_bytes, _largest(others), _own_bytes(programs, own))
@@ -138,7 +138,7 @@ def _own_bytes(programs: Iterable[GpuProcess], own: set[int]) -> int:
     return sum(found.used_bytes or 0 for found in programs if found.pid in own)
 
 
-def _own_processes() -> list[psutil.Process]:
+def own_processes() -> list[psutil.Process]:
     """This program and what it started, such as a dry run or an export."""
     this = psutil.Process()
     try:
@@ -209,7 +209,7 @@ def _advice(estimate: Estimate, free: FreeNow) -> list[str]:
         found.append("With these closed it fits.")
     if free.device.kind == "cuda" and free.own_bytes >= WORTH_NAMING_BYTES:
         found.append(f"This studio itself holds {readable_bytes(free.own_bytes)}; a chat model "
-                     "makes room when training begins.")
+                     "makes room when training begins and both do not fit.")
     return found
 
 

@@ -56,8 +56,7 @@ def norms_are_fused(work: Workload, shape: ModelShape) -> bool:
     if not work.fused_layers or work.trains_base:
         return False
     # A LayerNorm has a bias.
-    has_bias = any("norm" in path.rpartition(".")[2] and count == 2 * shape.hidden
-                   for path, count in shape.modules.items())
+    has_bias = any(count == 2 * shape.hidden for count in shape.norms.values())
     return not has_bias and shape.model_type.removesuffix("_text") not in _ADDS_ONE
 
 
@@ -74,5 +73,5 @@ def input_is_made_again(work: Workload, shape: ModelShape, linear: LinearShape) 
         return False
     if linear.name == "down_proj":
         return gate_is_fused(work, shape)
-    has_norm = any(path.endswith(_NORM_BEFORE) for path in shape.modules)
+    has_norm = any(path.endswith(_NORM_BEFORE) for path in shape.norms)
     return linear.name in _READ_NORMED and has_norm and norms_are_fused(work, shape)

@@ -55,7 +55,7 @@ def assumptions(
         lines.append(f"{LABELLED_SHARE:.0%} of the tokens are answers and carry loss.")
     if recipe.model.attention == "auto":
         lines.append("Attention is PyTorch's own (sdpa).")
-    if recipe.adapter.method != "none":
+    if not recipe.adapter.trains_base:
         lines.append("The base is frozen; the adapter, its gradients and its optimizer state are "
                      "in 32 bits.")
     if device.kind == "cpu":

@@ -37,7 +37,7 @@ def choose_precision(recipe: Recipe, device: Device) -> Precision:
         raise RecipeError("model.dtype is float16, but a CPU cannot train in float16.",
                           "Set model.dtype to auto, bfloat16 or float32.")
     asked = "as asked" if wanted != "auto" else f"what this {device.name} is fast at"
-    if recipe.adapter.method == "none":
+    if recipe.adapter.trains_base:
         return _precision_of_all_weights(wanted, dtype, device)
     if dtype == "float16":
         return Precision("float16", "float16", "Base and arithmetic in 16-bit (float16), with "

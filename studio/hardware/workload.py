@@ -169,7 +169,7 @@ def workload_of(
 ) -> Workload:
     """The step that `recipe` asks for."""
     precision = choose_precision(recipe, device)
-    trains_base = recipe.adapter.method == "none"
+    trains_base = recipe.adapter.trains_base
     weight_bytes = DTYPE_BYTES[precision.base_dtype]
     dtype = precision.autocast or precision.base_dtype
     longest = _longest(recipe, examples.longest_tokens)
@@ -212,7 +212,7 @@ def workload_of(
 def _has_own_head(recipe: Recipe, shape: ModelShape, device: Device) -> bool:
     """Whether the studio's own head can stand in for TRL's: scores that are a plain product with
     frozen weights, of learned tokens alone."""
-    if recipe.training.method not in ("sft", "pretrain") or device.kind == "cuda":
+    if not OBJECTIVES[recipe.training.method].joins or device.kind == "cuda":
         return False
     heads = {linear.name for linear in shape.named_only if linear.kind == "linear"}
     named = {*recipe.adapter.modules_to_save, *_targets(recipe, shape)}
@@ -278,7 +278,7 @@ def _is_joined(recipe: Recipe, device: Device, length: int) -> bool:
 
 def _targets(recipe: Recipe, shape: ModelShape) -> frozenset[str]:
     """Names of the linear layers that keep their input for the backward pass."""
-    if recipe.adapter.method == "none":
+    if recipe.adapter.trains_base:
         return frozenset(linear.name for linear in shape.linears)
     return frozenset(target.linear.name for target in targets_of(recipe.adapter, shape))
 

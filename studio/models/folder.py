@@ -12,9 +12,11 @@ from typing import Any
 
 from studio.errors import ModelError
 from studio.files import readable_bytes
+from studio.models.stored_plainly import STORED_PLAINLY
 
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-_INDEX = "model.safetensors.index.json"
+INDEX_FILE = "model.safetensors.index.json"
+"""Says which of several files holds which tensor."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def check_weights(folder: Path) -> None:
     for path in files:
         if not path.is_file():
             raise ModelError(
-                f"{folder} is incomplete: {path.name} is missing, which {_INDEX} names.",
+                f"{folder} is incomplete: {path.name} is missing, which {INDEX_FILE} names.",
                 "Fetch the model again.",
             )
         check_safetensors_file(path)
@@ -98,7 +100,7 @@ def check_weights(folder: Path) -> None:
 
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files of the model, shards as the index names them."""
-    index = folder / _INDEX
+    index = folder / INDEX_FILE
     if index.is_file():
         shards = read_config(index).get("weight_map", {})
         return sorted({folder / Path(name).name for name in shards.values()})
@@ -160,6 +162,8 @@ def check_remote_code(config: dict[str, Any], where: str, trusted: bool) -> None
     """Raise ModelError when only the repository's own Python code could load the model."""
     model_type = str(config.get("model_type", ""))
     if trusted and config.get("auto_map"):
+        return
+    if model_type in STORED_PLAINLY:  # known without importing Transformers for more than a second
         return
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 

@@ -6,13 +6,14 @@ the caller.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from studio.progress import ShouldStop
+from studio.progress import ShouldStop, never
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 
 def left_padded(rows: list[list[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -36,6 +37,21 @@ def pad_id_of(tokenizer: PreTrainedTokenizerBase) -> int:
     return 0 if pad is None else int(pad)
 
 
+def context_limit(model: Any) -> int | None:
+    """How many tokens `model` can read and write together; None where it does not say."""
+    limit = getattr(model.config, "max_position_embeddings", None)
+    return int(limit) if limit else None
+
+
+def likeliest_tokens(most_tokens: int, pad_id: int) -> GenerationConfig:
+    """Always the token with the highest score, up to `most_tokens` of them."""
+    from transformers import GenerationConfig
+
+    # Set in full, or generate() would take the model's own values, such as its penalty.
+    return GenerationConfig(max_new_tokens=most_tokens, do_sample=False, num_beams=1,
+                            use_cache=True, repetition_penalty=1.0, pad_token_id=pad_id)
+
+
 def readable(tokenizer: PreTrainedTokenizerBase, token_ids: list[int]) -> str:
     """The text so far, without special tokens and without the first bytes of half a character."""
     text = tokenizer.decode(token_ids, skip_special_tokens=True,
@@ -43,8 +59,12 @@ def readable(tokenizer: PreTrainedTokenizerBase, token_ids: list[int]) -> str:
     return str(text).rstrip("\ufffd")
 
 
-def rows_end(end_ids: list[frozenset[int]], should_stop: ShouldStop) -> Any:
-    """The stopping criterion of a batch whose row i ends at a token in `end_ids[i]`."""
+def rows_end(end_ids: list[frozenset[int]], should_stop: ShouldStop,
+             are_over: Sequence[ShouldStop] | None = None) -> Any:
+    """The stopping criterion of a batch whose row i ends at a token in `end_ids[i]`.
+
+    Also ends where `are_over[i]()` says so, whatever its tokens are.
+    """
     import torch
     from transformers import StoppingCriteria
 
@@ -57,7 +77,9 @@ def rows_end(end_ids: list[frozenset[int]], should_stop: ShouldStop) -> Any:
         def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
             stopped = should_stop()
             last = input_ids[:, -1].tolist()
-            return torch.tensor([stopped or token in ends for token, ends
-                                 in zip(last, end_ids, strict=True)], device=input_ids.device)
+            over = [is_over() for is_over in are_over or [never] * len(last)]
+            return torch.tensor([stopped or row_over or token in ends for token, ends, row_over
+                                 in zip(last, end_ids, over, strict=True)],
+                                device=input_ids.device)
 
     return RowsEnd()

@@ -29,6 +29,17 @@ def quieten() -> None:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
+@contextmanager
+def made_in_turn() -> Iterator[None]:
+    """Inside the block no other thread makes a model's modules or puts an adapter's on one.
+
+    Libraries change torch for all threads meanwhile: its default number format, how it begins
+    parameters.
+    """
+    with _making_a_model:
+        yield
+
+
 def make_models_in_turn() -> None:
     """From now on threads wait for each other where transformers makes a model's modules.
 

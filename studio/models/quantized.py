@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 _CLASSES = ("Linear4bit", "Linear8bitLt")
 
 
+def mixes_rows(model: recipe.Model) -> bool:
+    """Whether what one row of a batch says depends on the others: LLM.int8 computes an input apart
+    from the 8 bits where any row is large there (arXiv:2208.07339, section 3.2)."""
+    return model.quantization == "8bit"
+
+
 def quantization_config(model: recipe.Model, device: Device) -> Any:
     """bitsandbytes settings: 4bit is NF4, usually with double quantization (QLoRA,
     arXiv:2305.14314); 8bit is LLM.int8 (arXiv:2208.07339).

@@ -98,6 +98,19 @@ class ModelShape:
         """Paths of all bias parameters."""
         return tuple(name for name in self.tensors if name == "bias" or name.endswith(".bias"))
 
+    @functools.cached_property
+    def layer_sizes(self) -> Mapping[str, tuple[int, int] | None]:
+        """Inputs and outputs of each of `modules`, None for one that is no linear."""
+        linears = [one for one in (*self.linears, *self.named_only) if one.kind != "embedding"]
+        sizes = {path: (one.inputs, one.outputs) for one in linears for path in one.modules}
+        return {path: sizes.get(path) for path in self.modules}
+
+    @functools.cached_property
+    def norms(self) -> Mapping[str, int]:
+        """Those of `modules` that are called a norm."""
+        return {path: count for path, count in self.modules.items()
+                if "norm" in path.rpartition(".")[2]}
+
 
 def model_shape(
     source: str, settings: Settings, *, revision: str | None = None, trust_remote_code: bool = False

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from studio.errors import ModelError
+from studio.files import typed_path
 from studio.models.folder import ModelFolder, check_model_folder
 from studio.models.hub import fetch_model, is_hub_id
 from studio.models.starter import STARTER_NAME, prepare_starter
@@ -62,7 +63,7 @@ def local_folder(source: str) -> Path | None:
     `.`, `~`, a drive) or has more than two parts is never looked up on the Hub.
     Raises ModelError for a path without a folder behind it.
     """
-    path = Path(source).expanduser()
+    path = typed_path(source)
     if path.is_dir():
         return path.absolute()
     if path.is_file():

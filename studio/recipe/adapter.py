@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from studio.recipe.base import Part, setting
+from studio.recipe.base import Part, require_each, setting
 
 Kind = Literal["lora", "adalora", "vera", "ia3", "oft", "prompt_tuning", "prefix_tuning", "none"]
 
@@ -103,21 +103,14 @@ class Adapter(Part):
     @field_validator("rank_pattern")
     @classmethod
     def _ranks_allowed(cls, value: dict[str, int]) -> dict[str, int]:
-        wrong = {name: rank for name, rank in value.items() if not 1 <= rank <= 1024}
-        if wrong:
-            name, rank = next(iter(wrong.items()))
-            raise ValueError(f"{name} has the rank {rank}; a rank is from 1 to 1024")
-        return value
+        return require_each(value, lambda rank: 1 <= rank <= 1024,
+                            "{name} has the rank {value}; a rank is from 1 to 1024")
 
     @field_validator("alpha_pattern")
     @classmethod
     def _alphas_positive(cls, value: dict[str, float]) -> dict[str, float]:
-        wrong = {name: alpha for name, alpha in value.items() if not 0 < alpha <= 4096}
-        if wrong:
-            name, alpha = next(iter(wrong.items()))
-            raise ValueError(f"{name} has the alpha {alpha:g}; an alpha lies above 0 and is at "
-                             "most 4096")
-        return value
+        return require_each(value, lambda alpha: 0 < alpha <= 4096, (
+            "{name} has the alpha {value:g}; an alpha lies above 0 and is at most 4096"))
 
     @field_validator("layers")
     @classmethod

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Number = TypeVar("Number", int, float)
 STARTER = "starter"
 """The `source` that means the model or the data that comes with the studio."""
 
@@ -18,6 +20,17 @@ def setting(
     `lines` asks for a box of several lines."""
     extra: dict[str, Any] = {"rare": rare, "step": step, "top": top, "lines": lines}
     return Field(default, title=label, description=help, json_schema_extra=extra, **limits)
+
+
+def require_each(
+    values: dict[str, Number], allows: Callable[[Number], bool], words: str
+) -> dict[str, Number]:
+    """`values`, all of them allowed. Raises ValueError for the first that is not: `words` with its
+    {name} and {value}."""
+    for name, value in values.items():
+        if not allows(value):
+            raise ValueError(words.format(name=name, value=value))
+    return values
 
 
 class Part(BaseModel):

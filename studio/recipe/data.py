@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from pydantic import field_validator, model_validator
 
-from studio.recipe.base import STARTER, Part, setting
+from studio.recipe.base import STARTER, Part, require_each, setting
 
 DataFormat = Literal["auto", "alpaca", "prompt_completion", "messages", "sharegpt", "dialogue",
                      "text", "preference", "kto", "prompts"]
@@ -105,12 +105,8 @@ class Data(Part):
     @field_validator("mix")
     @classmethod
     def _weights_positive(cls, value: dict[str, float]) -> dict[str, float]:
-        wrong = {name: weight for name, weight in value.items() if not 0 < weight <= 1000}
-        if wrong:
-            name, weight = next(iter(wrong.items()))
-            raise ValueError(f"{name} has the weight {weight:g}; a weight lies above 0 and is at "
-                             "most 1000")
-        return value
+        return require_each(value, lambda weight: 0 < weight <= 1000, (
+            "{name} has the weight {value:g}; a weight lies above 0 and is at most 1000"))
 
     @model_validator(mode="after")
     def _held_out_named(self) -> Data:

@@ -55,7 +55,7 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _combinations(self) -> Recipe:
-        if self.adapter.method == "none" and self.model.quantization != "none":
+        if self.adapter.trains_base and self.model.quantization != "none":
             raise ValueError(
                 f"model.quantization is {self.model.quantization}, but adapter.method none trains "
                 "every weight, and quantised weights cannot be trained: use adapter.method lora, "

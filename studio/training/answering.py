@@ -14,7 +14,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from studio.data.templates import end_ids_of
-from studio.models.generation import left_padded, pad_id_of, readable, rows_end
+from studio.models.generation import (
+    context_limit,
+    left_padded,
+    likeliest_tokens,
+    pad_id_of,
+    readable,
+    rows_end,
+)
 from studio.progress import Step
 from studio.training.observer import Live
 from studio.training.random_states import RandomStates
@@ -151,9 +158,7 @@ def _answer_batch(
 ) -> list[Answer]:
     began = time.monotonic()
     rows = [prompt.ids for prompt in prompts]
-    context = context_tokens(live.model)
-    room = max_new_tokens if context is None else context - max(map(len, rows))
-    limit = max(1, min(max_new_tokens, room))
+    limit = answer_limit(live.model, rows, max_new_tokens)
     ends = end_ids_of(live.tokenizer, live.model.generation_config)
 
     def each_token() -> bool:
@@ -175,11 +180,7 @@ def _generate(
     live: Live, rows: list[list[int]], limit: int, ends: frozenset[int],
     each_token: Callable[[], bool],
 ) -> list[list[int]]:
-    from transformers import GenerationConfig
-
-    # Set in full, or generate() would take the model's own values, such as its penalty.
-    config = GenerationConfig(max_new_tokens=limit, do_sample=False, num_beams=1, use_cache=True,
-                              repetition_penalty=1.0, pad_token_id=pad_id_of(live.tokenizer))
+    config = likeliest_tokens(limit, pad_id_of(live.tokenizer))
     return generated(live.model, rows, config, ends, each_token)
 
 
@@ -203,12 +204,20 @@ def generated(
     return new
 
 
+def answer_limit(model: Any, rows: list[list[int]], wanted: int) -> int:
+    """`wanted` tokens of an answer, or fewer where the longest of `rows` leaves less room; at
+    least one."""
+    context = context_tokens(model)
+    room = wanted if context is None else context - max(map(len, rows))
+    return max(1, min(wanted, room))
+
+
 def context_tokens(model: Any) -> int | None:
     """How much `model` can read and write together; None where it does not say.
 
     Learned tokens in front of the text take some of it.
     """
-    limit = getattr(model.config, "max_position_embeddings", None)
+    limit = context_limit(model)
     adapter = getattr(model, "peft_config", {}).get("default")
     virtual = getattr(adapter, "num_virtual_tokens", None) or 0
-    return int(limit) - virtual if limit else None
+    return None if limit is None else limit - virtual

@@ -24,6 +24,7 @@ from studio.files import (
 from studio.recipe import Recipe, save_recipe
 from studio.runs import (
     COMPLETE,
+    RECIPE_FILE,
     Run,
     checkpoint_files,
     checkpoint_step,
@@ -49,7 +50,7 @@ def checkpoint_written_whole(run: Run, step: int, recipe: Recipe) -> Iterator[Pa
     with folder_written_whole(final) as beside:
         yield beside
         _lift(beside / final.name, beside)
-        save_recipe(recipe, beside / "recipe.yaml")
+        save_recipe(recipe, beside / RECIPE_FILE)
         files = checkpoint_files(beside)
         write_json_safely(beside / COMPLETE, {
             "step": step, "files": files,

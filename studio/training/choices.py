@@ -14,6 +14,7 @@ from studio.adapters.kinds import kind_of
 from studio.device import Device
 from studio.extras import install_command
 from studio.files import readable_bytes
+from studio.hardware.fused_layers import wants_fused_layers
 from studio.hardware.objectives import OBJECTIVES
 from studio.hardware.workload import MOST_JOINED_TOKENS, Examples
 from studio.recipe import Recipe
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from studio.hardware.precision import Precision
     from studio.models.shape import ModelShape
 
+PACKED = "Short examples are packed into full rows; they do not see each other."
+"""What a run says that packs."""
 _PADDING_WORTH_GROUPING = 0.2
 """Share of the computed tokens; below it, other orders are not worth much."""
 _STEPS_WORTH_GROUPING = 32
@@ -78,14 +81,14 @@ def choose_joined_rows(
 
     `longest_tokens` is of the longest row that one example or one packed row makes.
     """
-    if recipe.training.method not in ("sft", "pretrain"):
+    if not OBJECTIVES[recipe.training.method].joins:
         return False, "The answers of a micro-batch are padded to the longest of them."
     if not kind_of(recipe.adapter.method).joins_rows:
         return False, "Examples are padded: the learned tokens stand before each of them."
     if recipe.speed.join_rows is False:
         return False, "Examples are padded and never share a row, as asked."
     if recipe.data.packing:
-        return True, "Short examples are packed into full rows; they do not see each other."
+        return True, PACKED
     if recipe.training.batch_size == 1:
         return False, "One example at a time: nothing to pad."
     if "flash" in attention:
@@ -103,16 +106,16 @@ def choose_fused_layers(
 
     auto does so on CPUs, where it was measured; asked for, adapters are fused on GPUs too.
     """
-    wanted = recipe.speed.fused_layers
-    if wanted is False:
+    autocast = precision.autocast is not None
+    if wants_fused_layers(recipe, device.kind, autocast=autocast):
+        return True, "Fused layers: an adapter is computed with its layer, and less is kept for it."
+    if recipe.speed.fused_layers is False:
         return False, "Layers are computed as their libraries write them, as asked."
-    if precision.autocast is not None:
+    if autocast:
         return False, ("Layers are computed as their libraries write them: the arithmetic is in "
                        "another number format than the weights.")
-    if device.kind != "cpu" and wanted == "auto":
-        return False, ("Adapters are computed as PEFT writes them; speed.fused_layers computes "
-                       "them with their layers.")
-    return True, "Fused layers: an adapter is computed with its layer, and less is kept for it."
+    return False, ("Adapters are computed as PEFT writes them; speed.fused_layers computes them "
+                   "with their layers.")
 
 
 def choose_liger(
@@ -200,6 +203,6 @@ def _auto_grouping(recipe: Recipe, lengths: Sequence[int]) -> tuple[bool, list[s
 
 def choose_scores(recipe: Recipe) -> tuple[bool, list[str]]:
     """Whether prompts are left out of the head's product; a sentence only where that is unusual."""
-    if recipe.speed.skip_prompt_logits is False and recipe.training.method in ("sft", "pretrain"):
+    if recipe.speed.skip_prompt_logits is False and OBJECTIVES[recipe.training.method].joins:
         return False, ["The vocabulary's scores are computed for prompts too, as asked."]
     return True, []

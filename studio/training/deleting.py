@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
-
 from studio.errors import BusyError, RunError
-from studio.files import PARTIAL, remove_leftovers
+from studio.files import delete_folder, remove_leftovers
 from studio.runs import open_run
 from studio.settings import Settings
 from studio.training.queue import Queue
@@ -27,14 +24,11 @@ def delete_run(settings: Settings, name: str) -> None:
     except RunError:
         raise BusyError(f"The run {name} is being trained right now.",
                         "Stop or cancel it first; then it can be deleted.") from None
-    # Out of sight in one step: a deletion that is cut short leaves no half of a run in the list.
-    away = settings.runs / f"{PARTIAL}{name}-{uuid.uuid4().hex[:8]}"
     try:
-        run.path.rename(away)
+        delete_folder(run.path)
     except OSError as error:
         run.unlock()
         raise BusyError(f"The run {name} cannot be deleted: {error.strerror or error}.",
                         "A file in it may be open: unload the model in the Chat tab, or close "
                         "what shows the folder.") from error
-    shutil.rmtree(away, ignore_errors=True)
     remove_leftovers(settings.runs)

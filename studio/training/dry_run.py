@@ -26,7 +26,7 @@ from studio.hardware.calibration import Measurement, add_measurement
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.recipe import Recipe, save_recipe
 from studio.recipe.method_words import method_words
-from studio.runs import Run
+from studio.runs import RECIPE_FILE, Run
 from studio.settings import Settings
 from studio.training.dry_run_process import MOST_MICRO_BATCHES, STEPS
 from studio.training.dry_run_result import DryRun, dry_run_of
@@ -99,7 +99,7 @@ def _temporary_run(settings: Settings, recipe: Recipe) -> Iterator[Run]:
     folder = settings.cache / f"{PARTIAL}dry-run-{uuid.uuid4().hex[:8]}"
     folder.mkdir(parents=True)
     try:
-        save_recipe(recipe, folder / "recipe.yaml")
+        save_recipe(recipe, folder / RECIPE_FILE)
         yield Run(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -35,6 +35,7 @@ from studio.training.phases import Phases, Watch, distinct_bytes, frozen_tensors
 from studio.training.reporter import StateReporter, TrainReporter
 from studio.training.stages import Stages
 from studio.training.steps import answers_per_row, total_steps
+from studio.training.stretch import memory_held
 
 if TYPE_CHECKING:
     import datasets
@@ -121,10 +122,11 @@ class DryStages(Stages):
         trainer.args.train_sampling_strategy = "sequential"
         frozen = distinct_bytes(frozen_tensors(setup.model))
         trained = [weight for weight in setup.model.parameters() if weight.requires_grad]
-        has_adapter = self.recipe.adapter.method != "none"
+        has_adapter = not self.recipe.adapter.trains_base
         watch = Watch(self.phases)
         watch.follow(trainer)
-        trainer.train()
+        with memory_held(setup.model, setup):
+            trainer.train()
         self.facts |= {
             "micro_batches": micro_batches, "weight_bytes": frozen,
             "adapter_bytes": distinct_bytes(trained) if has_adapter else 0,

@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio import __version__
@@ -20,6 +21,7 @@ from studio.runs import Run
 if TYPE_CHECKING:
     import datasets
 
+FILE_NAME = "environment.json"
 _LIBRARIES = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "tokenizers",
               "safetensors", "bitsandbytes")
 
@@ -27,7 +29,7 @@ _LIBRARIES = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", 
 def record_environment(run: Run, device: Device, train: datasets.Dataset,
                        held_out: datasets.Dataset | None) -> None:
     """Write environment.json; a resumed run whose data has changed gets a warning."""
-    path = run.path / "environment.json"
+    path = run.path / FILE_NAME
     fingerprint = fingerprint_of(train)
     before = _recorded_fingerprint(run)
     if before is not None and before != fingerprint:
@@ -40,6 +42,16 @@ def record_environment(run: Run, device: Device, train: datasets.Dataset,
         "data": {"fingerprint": fingerprint, "train_examples": len(train),
                  "eval_examples": len(held_out) if held_out is not None else 0},
     })
+
+
+def read_environment(run_path: Path) -> dict[str, Any]:
+    """What `record_environment` wrote; nothing for a run that never came so far."""
+    try:
+        found: dict[str, Any] = json.loads(
+            (run_path / FILE_NAME).read_text(encoding="utf-8"))
+        return dict(found)
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def library_versions(names: Iterable[str] = _LIBRARIES) -> dict[str, str]:
@@ -71,8 +83,6 @@ def fingerprint_of(dataset: datasets.Dataset) -> str:
 
 def _recorded_fingerprint(run: Run) -> str | None:
     try:
-        before: dict[str, Any] = json.loads(
-            (run.path / "environment.json").read_text(encoding="utf-8"))
-        return str(before["data"]["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(read_environment(run.path)["data"]["fingerprint"])
+    except (KeyError, TypeError):
         return None

@@ -16,6 +16,7 @@ from studio.runs import Run, require_run_folder
 from studio.settings import Settings
 from studio.story import FINAL_STATES
 from studio.training.control import Ask, Control, leave_request
+from studio.training.neighbours import MakeRoom, nobody_leaves, others_left
 from studio.training.recovery import adapt_after_death
 from studio.training.reporter import StateReporter
 
@@ -25,15 +26,16 @@ _MEMORY_RAN_OUT = (
 )
 
 
-def train_isolated(run: Run, control: Control, *, settings: Settings, resume: bool = False) -> str:
+def train_isolated(run: Run, control: Control, *, settings: Settings, resume: bool = False,
+                   make_room: MakeRoom = nobody_leaves) -> str:
     """Train in a child and wait; gives the final state as `train` does.
 
-    A child that the system ended for its memory is followed by one that needs less, as long as
-    there is something left to change. Raises RunError after it is in the run's events, or where
-    its folder is gone.
+    A child that the system ended for its memory is followed by one that has more of it, since
+    others made room, or needs less, as long as there is something left to change. Raises RunError
+    after it is in the run's events, or where its folder is gone.
     """
     child = _train_in_child(run, control, settings, resume)
-    while child.was_killed and not control() and _needs_less_now(run):
+    while child.was_killed and not control() and _can_go_on(run, make_room):
         child = _train_in_child(run, control, settings, resume=True)
     return _ending(child, run)
 
@@ -53,9 +55,10 @@ def _train_in_child(run: Run, control: Control, settings: Settings, resume: bool
         request.unlink(missing_ok=True)
 
 
-def _needs_less_now(run: Run) -> bool:
+def _can_go_on(run: Run, make_room: MakeRoom) -> bool:
+    when = f"in step {run.story().step + 1}"
     with run.owned():
-        return adapt_after_death(run)
+        return others_left(run, when, make_room) or adapt_after_death(run)
 
 
 def _watch(child: Child, run: Run, control: Control) -> None:

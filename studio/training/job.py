@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,10 +21,14 @@ from studio.runs import Run, create_run, list_runs, open_run
 from studio.settings import Settings
 from studio.training.checkpoints import require_resumable
 from studio.training.control import Ask, Control, forget_request
+from studio.training.footprint import Footprint
 from studio.training.priority import step_back
 from studio.training.shelf import Shelf
 
 _FREE = "Stop it on the Train tab, or wait until it is done."
+ROOM_SECONDS = 60.0
+"""So long a training whose memory ran out waits for an answer of the chat to end."""
+_BETWEEN_ASKING_SECONDS = 0.2
 
 
 @dataclass
@@ -31,6 +36,7 @@ class _Job:
     run: Run
     recipe: Recipe
     holder: Holder
+    footprint: Footprint
     resume: bool
     isolated: bool
     control: Control = field(default_factory=lambda: Control(_program_is_closing))
@@ -79,8 +85,8 @@ class JobRunner:
 
     def start(self, recipe: Recipe, name: str | None = None, *, isolated: bool = False) -> Run:
         """Make a run and train it. Raises BusyError naming what runs already, RunError."""
-        with self._device_taken() as begin:
-            return begin(create_run(self._settings, recipe, name), isolated)
+        with self._device_taken(recipe, isolated) as begin:
+            return begin(create_run(self._settings, recipe, name))
 
     def resume(self, name: str, *, isolated: bool = False) -> Run:
         """Go on with a run; one that only waited in the queue begins.
@@ -88,13 +94,12 @@ class JobRunner:
         Raises BusyError, RunError for a missing, finished, cancelled, or elsewhere active run,
         RecipeError.
         """
-        with self._device_taken() as begin:
-            return begin(open_run(self._settings, name), isolated)
+        return self.begin(open_run(self._settings, name), isolated=isolated)
 
     def begin(self, run: Run, *, isolated: bool = False) -> Run:
         """Train a run that exists: begin it, or go on with it. Raises like `resume`."""
-        with self._device_taken() as begin:
-            return begin(run, isolated)
+        with self._device_taken(run.recipe, isolated) as begin:
+            return begin(run)
 
     def pause(self) -> None:
         """Ask the running job to free the memory and keep its checkpoint; returns at once."""
@@ -129,17 +134,18 @@ class JobRunner:
             pass
 
     @contextmanager
-    def _device_taken(self) -> Iterator[Callable[[Run, bool], Run]]:
+    def _device_taken(self, recipe: Recipe, isolated: bool) -> Iterator[Callable[[Run], Run]]:
         """Gives the function that starts the thread; the device is given back if it is not used."""
         with self._lock:
             if self._job is not None:
                 raise BusyError(f"The run {self._job.run.name} is training right now.",
                                 "Add this one to the queue, or stop the other one first.")
-            holder = Holder("A training run", _FREE, uses_what_is_kept=True)
+            footprint = Footprint(recipe, self._settings, isolated=isolated)
+            holder = Holder("A training run", _FREE, uses_what_is_kept=True, need=footprint)
             self._arbiter.acquire(holder)
             try:
                 self._take_home()
-                yield functools.partial(self._begin, holder)
+                yield functools.partial(self._begin, holder, footprint, isolated)
             finally:
                 if self._job is None:
                     self._home.release()
@@ -158,11 +164,12 @@ class JobRunner:
                 "Add this one to the queue, stop the other one there, or start the studio with "
                 "another --home.")
 
-    def _begin(self, holder: Holder, run: Run, isolated: bool) -> Run:
+    def _begin(self, holder: Holder, footprint: Footprint, isolated: bool, run: Run) -> Run:
         resume = bool(run.events())
         if resume:
             require_resumable(run)
-        job = _Job(run, run.recipe, holder, resume, isolated)
+        job = _Job(run, run.recipe, holder, footprint, resume, isolated)
+        footprint.run = run
         forget_request(run)
         holder.what = f"The training run {run.name}"
         thread = threading.Thread(target=self._work, args=(job,),
@@ -192,10 +199,22 @@ class JobRunner:
             from studio.training.isolated import train_isolated
 
             self._shelf.clear()
-            train_isolated(job.run, job.control, settings=self._settings, resume=job.resume)
+            train_isolated(job.run, job.control, settings=self._settings, resume=job.resume,
+                           make_room=functools.partial(self._make_room, job))
             return
         from studio.training.loop import train
 
         step_back()
         train(job.recipe, job.run, job.control, settings=self._settings, resume=job.resume,
-              shelf=self._shelf)
+              shelf=self._shelf, make_room=functools.partial(self._make_room, job))
+
+    def _make_room(self, job: _Job) -> str:
+        """A `MakeRoom`. The estimate was wrong, so from now on nobody comes beside the job."""
+        others = self._arbiter.others(job.holder)
+        job.footprint.ran_out = True
+        until = time.monotonic() + ROOM_SECONDS
+        while not self._arbiter.clear(job.holder):
+            if job.control() or time.monotonic() >= until:
+                return ""
+            time.sleep(_BETWEEN_ASKING_SECONDS)
+        return " and ".join(one.what for one in others)

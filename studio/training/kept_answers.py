@@ -8,15 +8,13 @@ and `folded` leaves them out. Answers nothing itself.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from studio.files import disk_errors_told
-from studio.json_lines import JsonLines
+from studio.json_lines import JsonLines, append_json_lines
 from studio.runs import Run
 
 SAMPLES_FILE = "samples.jsonl"
@@ -112,13 +110,8 @@ class AnswerFile:
         self.steps |= {one.step for one in answers}
 
     def _write(self, lines: Sequence[dict[str, Any]]) -> None:
-        text = "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
-                       for line in lines)
-        with disk_errors_told(self._path.parent, "The answers"), self._path.open("ab") as file:
-            # A crash may have torn the last line; an empty one is passed over.
-            file.write(b"\n" + text.encode("utf-8", "replace"))
-            file.flush()
-            os.fsync(file.fileno())
+        with disk_errors_told(self._path.parent, "The answers"):
+            append_json_lines(self._path, lines)
 
 
 def _parsed(found: dict[str, Any]) -> Line | None:

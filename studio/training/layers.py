@@ -13,6 +13,7 @@ from studio.device import Device
 from studio.extras import is_installed
 from studio.hardware.precision import Precision
 from studio.recipe import Recipe
+from studio.training.attention import ROWS
 from studio.training.choices import choose_compile, choose_fused_layers, choose_liger
 from studio.training.speed.compiling import compile_layers, decoder_layers, why_not_compile
 from studio.training.speed.fusing import NOTHING, Fusable, fusable
@@ -66,6 +67,10 @@ def _compiles(
         return False, why
     if not decoder_layers(model):
         return False, "Nothing is compiled: this architecture does not say what its layers are."
+    if checkpointing and model.config._attn_implementation == ROWS:
+        # Its attention reads where examples begin, at which torch gives a checkpointed layer up.
+        return False, ("Nothing is compiled: on a CPU, layers whose activations are computed twice "
+                       "cannot be while examples share a row.")
     missing = why_not_compile(device)
     return missing is None, why if missing is None else f"Nothing is compiled: {missing}."
 

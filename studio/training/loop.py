@@ -16,6 +16,7 @@ from studio.training.checkpoints import require_resumable
 from studio.training.control import Control, forget_request, what_is_asked
 from studio.training.ending import Ending, ending_before_training, forget_learned
 from studio.training.failure import RecordedFailures
+from studio.training.neighbours import MakeRoom, nobody_leaves
 from studio.training.recovery import effective_recipe
 from studio.training.reporter import StateReporter
 from studio.training.shelf import Shelf
@@ -24,14 +25,15 @@ from studio.training.stages import Stages, Stop
 
 def train(
     recipe: Recipe, run: Run, stop: Stop, *, settings: Settings, resume: bool = False,
-    shelf: Shelf | None = None,
+    shelf: Shelf | None = None, make_room: MakeRoom = nobody_leaves,
 ) -> str:
     """Train and save; gives the final state: "done", "paused", "stopped" or "cancelled".
 
     `stop` is a `Control`, or any callable whose True means stop and keep. With `resume` it goes on
     from the newest complete checkpoint, or from the start where there is none. A `shelf` may have
-    the base model from the run before and keeps it for the next one. Raises StudioError after the
-    error is in the run's events.
+    the base model from the run before and keeps it for the next one. Where memory runs out,
+    `make_room` is asked before the run gives anything up. Raises StudioError after the error is in
+    the run's events.
     """
     require_run_folder(run)
     if resume:
@@ -45,7 +47,8 @@ def train(
             states.enter("preparing")
             recipe = effective_recipe(run, recipe)
             with control.attending(run):
-                ending = _ending(Stages(recipe, run, control, settings, states, shelf), resume)
+                ending = _ending(Stages(recipe, run, control, settings, states, shelf,
+                                        make_room), resume)
             if ending.state == "cancelled":
                 forget_learned(run)
             # Only now, so that a page that reads it finds the memory free.

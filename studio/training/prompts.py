@@ -28,6 +28,7 @@ from studio.data.samples import (
 from studio.models.generation import readable
 
 if TYPE_CHECKING:
+    import numpy
     from transformers import PreTrainedTokenizerBase
 
     from studio.data.encoder import Encoder
@@ -45,13 +46,20 @@ class Prompt:
     """`shown` is what a person reads; `ids` end where the answer begins.
 
     `expected` is the record's own answer as text, None for a prompt of the person's own;
-    `expected_tokens` is its length with the token that ends it.
+    `expected_ids` are its tokens with the one that ends it. `turns` are the prompt's, where it is
+    a conversation that a chat could have had: no plain text, no tools.
     """
 
     shown: str
     ids: list[int]
     expected: str | None = None
-    expected_tokens: int = 0
+    expected_ids: tuple[int, ...] = ()
+    turns: tuple[Turn, ...] = ()
+
+    @property
+    def expected_tokens(self) -> int:
+        """How long the record's own answer is."""
+        return len(self.expected_ids)
 
 
 def own_prompts(
@@ -77,9 +85,16 @@ def held_out_prompts(
     count: int, whole: Whole, tokenizer: PreTrainedTokenizerBase
 ) -> list[Prompt]:
     """The first `count` different prompts of the held-out part, each with its last answer."""
+    return prompts_of(whole.split.held_out, count, whole, tokenizer)
+
+
+def prompts_of(
+    rows: numpy.ndarray, count: int, whole: Whole, tokenizer: PreTrainedTokenizerBase
+) -> list[Prompt]:
+    """The first `count` different prompts of the records `rows`, each with its last answer."""
     found: dict[tuple[str, str | None], Prompt] = {}
-    rows = whole.split.held_out[:_ROWS_LOOKED_AT * count].tolist() if count else []
-    for prompt in _prompts(rows, whole, tokenizer):
+    looked_at = rows[:_ROWS_LOOKED_AT * count].tolist() if count else []
+    for prompt in _prompts(looked_at, whole, tokenizer):
         found.setdefault((prompt.shown, prompt.expected), prompt)
         if len(found) == count:
             break
@@ -132,7 +147,8 @@ def _prompts(
                 ids = encoded.ids.tolist()
                 shown = _shown(sample, number) or readable(tokenizer, ids[:start])
                 expected = readable(tokenizer, ids[start:end]) if end > start else None
-                yield Prompt(shown, ids[:start], expected, end - start)
+                yield Prompt(shown, ids[:start], expected, tuple(ids[start:end]),
+                             _asked(sample, number))
 
 
 def _last_answer(sample: Sample, encoded: Encoded, max_length: int) -> tuple[int, int, int] | None:
@@ -148,11 +164,21 @@ def _last_answer(sample: Sample, encoded: Encoded, max_length: int) -> tuple[int
 
 def _shown(sample: object, answer: int) -> str:
     """The turns before an answer as a person reads them; empty where it cannot be said."""
+    return shown_turns(_turns_before(sample, answer))
+
+
+def _asked(sample: object, answer: int) -> tuple[Turn, ...]:
+    """The turns before an answer; none where a chat could not have had them."""
+    turns = _turns_before(sample, answer)
+    has_tools = getattr(sample, "tools", None) or any(
+        turn["role"] == "tool" or turn.get("tool_calls") for turn in turns)
+    return () if has_tools else tuple(turns)
+
+
+def _turns_before(sample: object, answer: int) -> list[Turn]:
     if isinstance(sample, PromptOnly):
-        return shown_turns(sample.prompt)
+        return sample.prompt
     if not isinstance(sample, Conversation):
-        return ""
+        return []
     answers = answers_of(sample.turns, "responses")
-    if answer >= len(answers):
-        return ""
-    return shown_turns(sample.turns[:answers[answer]])
+    return sample.turns[:answers[answer]] if answer < len(answers) else []

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from studio.models.quantized import computed_as_in_training
+from studio.models.wrapped import without_wrapper
 from studio.training.attention import ROWS, register_row_attention
 
 if TYPE_CHECKING:
@@ -28,30 +29,31 @@ def can_join_rows(model: Any) -> bool:
     On a CPU its attention is switched to the one that skips what examples must not see; on a GPU
     a mask is cheaper than many small kernels.
     """
-    base = model.get_base_model() if hasattr(model, "peft_config") else model
+    base = without_wrapper(model)
     own = base.config._attn_implementation
-    alone = _measured(model, [_tokens(model)[0]])
     if own == "sdpa" and base.device.type == "cpu":
         register_row_attention()
         base.set_attn_implementation(ROWS)
-        if keeps_examples_apart(model, alone):
+        if keeps_examples_apart(model):
             return True
         base.set_attn_implementation(own)
-    return keeps_examples_apart(model, alone)
+    return keeps_examples_apart(model)
 
 
-def keeps_examples_apart(model: Any, alone: torch.Tensor | None) -> bool:
+def keeps_examples_apart(model: Any) -> bool:
     """True if an example's logits do not depend on its neighbours in a joined row.
 
-    Two examples are joined behind two different neighbours: the logits must agree with each
-    other, and with `alone`, those of the example by itself.
+    The example comes first, before which a causal model sees nothing, and once more behind a
+    neighbour; the same with another neighbour. Behind them its logits must agree with each other,
+    and with those of the example by itself.
     """
     example, neighbour, other = _tokens(model)
-    joined = _measured(model, [neighbour, example])
-    again = _measured(model, [other, example])
-    if alone is None or joined is None or again is None:
+    joined = _measured(model, [example, neighbour, example])
+    again = _measured(model, [example, other, example])
+    if joined is None or again is None:
         return False
-    joined, again = joined[-len(example):], again[-len(example):]
+    length = len(example)
+    alone, joined, again = joined[:length], joined[-length:], again[-length:]
     spread = alone.std().clamp(min=1e-6)
     same = float((joined - again).abs().max() / spread) < 1e-3
     return same and float((joined - alone).abs().max() / spread) < _ALONE_TOLERANCE

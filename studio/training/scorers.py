@@ -20,6 +20,7 @@ from typing import Any
 
 from studio.data.score import canonical_json
 from studio.errors import RecipeError, RunError
+from studio.models.thoughts import split_thought
 from studio.recipe import Monitor
 
 Scorer = Callable[[str, str, str], float]
@@ -28,7 +29,6 @@ Scorer = Callable[[str, str, str], float]
 _COMPARED_CHARACTERS = 600
 _FROM_0_TO_1 = " from 0 to 1"
 _KEY = "monitor.scorer_value"
-_REASONING = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 
 
 class ScoringError(RunError):
@@ -54,8 +54,9 @@ def require_scorer(monitor: Monitor) -> None:
 
 
 def without_reasoning(text: str) -> str:
-    """The text behind a leading <think> block."""
-    return _REASONING.sub("", text, count=1) if _REASONING.match(text) else text
+    """The text behind a leading block of thoughts; all of it where the block does not end."""
+    parts = split_thought(text)
+    return text if parts.is_thinking else parts.answer
 
 
 def exact_match(answer: str, expected: str, prompt: str = "") -> float:

@@ -112,7 +112,8 @@ def make_setup(
             "Examples are padded and never share a row: in this model they would see each other.")
     train = pack(data.train, recipe.data.max_length) if joined and recipe.data.packing \
         else data.train
-    lengths = row_lengths(train)
+    # Joined rows have no padding that an order could save, so nobody asks for their lengths.
+    lengths = [] if joined else row_lengths(train)
     grouped, why_grouped = choose_grouping(recipe, lengths, joined=joined, before=grouped_before)
     layers, why_layers = layers_of(
         recipe, base.model, base.precision, device, steps=total_steps(recipe, len(train)),

@@ -18,6 +18,7 @@ from studio.errors import SetupError
 from studio.models.folder import ModelFolder, files_state
 from studio.models.sharing import copy_sharing_weights
 from studio.recipe.used import is_used
+from studio.training.phases import distinct_bytes
 
 if TYPE_CHECKING:
     from studio.hardware.precision import Precision
@@ -131,7 +132,7 @@ class BaseOfRun:
         self._key = key if shelf is not None else None
         self._device = device
         self._model = shelf.take(key) if shelf is not None else None
-        self.kept_bytes = 0 if self._model is None else _weight_bytes(self._model)
+        self.kept_bytes = 0 if self._model is None else distinct_bytes(self._model.parameters())
         """Of a model that was kept: memory that this run need not find free."""
 
     def model(self, load: Callable[[], Any]) -> Any:
@@ -158,8 +159,3 @@ def _memory_is_short(device: Device) -> bool:
         return free_device_bytes(device) < LEAST_FREE_SHARE * device.total_bytes
     except SetupError:
         return True
-
-
-def _weight_bytes(model: Any) -> int:
-    """What the weights of a model take, tied ones once."""
-    return sum(weight.numel() * weight.element_size() for weight in model.parameters())

@@ -1,7 +1,7 @@
-"""The stages of a training, in order: find, tokenise, load, train, save.
+"""The stages of a training, in order: find, tokenise, load, train.
 
-Called by `loop.py`, and by a dry run for the first ones. Each stage asks for the stop before it
-hands on.
+Training itself, and saving, is `stretch.py`'s, once for each attempt. Called by `loop.py`, and by a
+dry run for the first ones. Each stage asks for the stop before it hands on.
 """
 
 from __future__ import annotations
@@ -13,38 +13,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.adapters.limits import require_possible
-from studio.allocator import keep_freed_memory
 from studio.data.columns import longest
 from studio.device import Device, free_device_bytes, pick_device, release_memory
-from studio.errors import Stopped
+from studio.errors import Stopped, StudioError
 from studio.hardware.calibration import calibrated
 from studio.hardware.precision import choose_precision
 from studio.recipe import Model, Recipe
 from studio.runs import Run, checkpoint_step
 from studio.settings import Settings
-from studio.training.best import choose_weights
 from studio.training.checkpoints import (
-    keep_checkpoint,
     newest_good_checkpoint,
     tidy_checkpoints,
 )
 from studio.training.choices import compare_with_free
-from studio.training.control import what_is_asked
-from studio.training.ending import Ending, ending_after, keeps_result
+from studio.training.ending import Ending
 from studio.training.environment import record_environment
-from studio.training.health.beginning import require_trainable
 from studio.training.libraries import load_libraries
-from studio.training.observer import Live, Observers, observers_for
-from studio.training.out_of_memory import memory_lasts
-from studio.training.recovery import RanOut, StartWeights, adapted, ran_out
-from studio.training.reporter import StateReporter, TrainReporter
+from studio.training.neighbours import MakeRoom, nobody_leaves, others_left, others_left_for
+from studio.training.recovery import StartWeights, adapted
+from studio.training.reporter import StateReporter
 from studio.training.scorers import require_scorer
-from studio.training.setup import Base, Found, Setup, forward_kept, make_setup
+from studio.training.setup import Base, Found
 from studio.training.shelf import BaseOfRun, Shelf, key_of
 from studio.training.space import foresee_space
 from studio.training.start_values import START_FILE, set_start
+from studio.training.stretch import Stretch
 from studio.training.trackers import require_trackers
-from studio.training.untrained import untrained_of
 
 if TYPE_CHECKING:
     from studio.data.prepare import Prepared
@@ -62,6 +56,7 @@ class Stages:
     settings: Settings
     states: StateReporter
     shelf: Shelf | None = None
+    make_room: MakeRoom = nobody_leaves
     _kept: BaseOfRun | None = None
 
     def go(self, resume: bool) -> Ending:
@@ -75,8 +70,7 @@ class Stages:
         foresee_space(self.recipe, found.shape, self.run, self.settings)
         # Data come first: a mistake in them is told before a large model was loaded for minutes.
         data = self.tokenise(found, device)
-        base = self.load(found, device)
-        ending = self._train(base, data, device, checkpoint)
+        ending = self._load_and_train(found, data, device, checkpoint)
         if self._kept is not None:
             self._kept.put_back()
         return ending
@@ -151,11 +145,12 @@ class Stages:
         import torch
 
         torch.manual_seed(self.recipe.training.seed)
-        if self.recipe.adapter.method == "none":
+        if self.recipe.adapter.trains_base:
             return model
         from peft import get_peft_model
 
         from studio.adapters.methods import peft_config
+        from studio.models.libraries import made_in_turn
 
         folder, shape, tokenizer = found.folder, found.shape, found.tokenizer
         judges = self.recipe.training.method == "reward"
@@ -163,7 +158,8 @@ class Stages:
                              task_type="SEQ_CLS" if judges else "CAUSAL_LM")
         # While training, checkpoints must not make PEFT ask the Hub about the base.
         config.base_model_name_or_path = str(folder.path)
-        adapted_model = get_peft_model(model, config)
+        with made_in_turn():
+            adapted_model = get_peft_model(model, config)
         set_start(adapted_model, self.recipe.adapter, folder, tokenizer, self._start_file,
                   progress=self.states.progress, stop=self.stop)
         self._stop_here()
@@ -175,7 +171,7 @@ class Stages:
             self._kept.forget()
 
     @property
-    def _start_file(self) -> Path | None:
+    def _start_file(self) -> Path:
         """Where a start that changes the base is kept."""
         return self.run.path / START_FILE
 
@@ -197,20 +193,37 @@ class Stages:
         self._stop_here()
         return data
 
+    def _load_and_train(
+        self, found: Found, data: Prepared, device: Device, checkpoint: Path | None
+    ) -> Ending:
+        """Where loading finds too little memory, once more after others have left."""
+        try:
+            return self._train(self.load(found, device), data, device, checkpoint)
+        except (StudioError, MemoryError, RuntimeError) as error:
+            if self.states.state != "loading" or not others_left_for(
+                    error, self.run, "while the model was loaded", self.make_room):
+                raise
+        release_memory(device)
+        return self._train(self.load(found, device), data, device, checkpoint)
+
     def _train(
         self, base: Base, data: Prepared, device: Device, checkpoint: Path | None
     ) -> Ending:
-        has_adapter = self.recipe.adapter.method != "none"
+        has_adapter = not self.recipe.adapter.trains_base
         start = StartWeights(base.model) if has_adapter and checkpoint is None else None
         with _telemetry(self.run):
             while True:
-                outcome = self._stretch(base, data, device, checkpoint)
+                outcome = Stretch(
+                    self.recipe, self.run, self.stop, self.settings, self.states,
+                    self._start_file).go(base, data, device, checkpoint)
                 if isinstance(outcome, Ending):
                     return outcome
                 self._forget_kept()
                 release_memory(device)
                 before, checkpoint = self.recipe, outcome.checkpoint
-                self.recipe = adapted(before, self.run, outcome, base, device, longest(data.train))
+                if not others_left(self.run, f"in step {outcome.step}", self.make_room):
+                    self.recipe = adapted(before, self.run, outcome, base, device,
+                                          longest(data.train))
                 if outcome.weights_changed and checkpoint is None:
                     base = self._start_again(base, start, device)
                 if self.recipe.data != before.data:
@@ -224,73 +237,6 @@ class Stages:
         base.model = None
         release_memory(device)
         return self.load(base.found, device)
-
-    def _stretch(
-        self, base: Base, data: Prepared, device: Device, checkpoint: Path | None
-    ) -> Ending | RanOut:
-        """Train from `checkpoint`, or the start, until the run ends or memory runs out."""
-        plan = self.run.story().plan
-        setup, choices = make_setup(
-            self.recipe, base, data, device, self.settings,
-            grouped_before=plan.get("grouped", False) if plan else None)
-        observers = observers_for(self.recipe)
-        begin = str(checkpoint) if checkpoint else None
-        try:
-            if device.kind == "cpu":
-                release_memory(device)  # what loading left behind
-                keep_freed_memory()
-            with forward_kept(base.model):
-                trainer = self._trainer(base, data, setup, choices, observers)
-                self._stop_here()
-                if memory_lasts(lambda: trainer.train(resume_from_checkpoint=begin)):
-                    return self._save(trainer, base)
-                return ran_out(trainer, checkpoint, is_checkpointing=setup.checkpointing)
-        finally:
-            observers.close()
-
-    def _trainer(
-        self, base: Base, data: Prepared, setup: Setup, choices: list[str], observers: Observers
-    ) -> Any:
-        from studio.training.trainers import make_trainer
-
-        trainable = require_trainable(base.model)
-        limit = self.recipe.training.save_total_limit
-        live = Live(self.recipe, self.run, self.settings, setup.device, base.precision, base.model,
-                    base.tokenizer, data, self.stop, self.states.progress,
-                    settle=self.states.settle,
-                    untrained=untrained_of(self.recipe, base.model, base.folder, base.precision,
-                                           setup.device, self.settings))
-        reporter = TrainReporter(
-            self.run, self.states, self.stop,
-            plan={"train_examples": len(data.train),
-                  "eval_examples": len(data.eval) if data.eval is not None else 0,
-                  "trainable": trainable, "device": setup.device.name,
-                  "dtype": base.precision.base_dtype, "choices": choices,
-                  "checkpointing": setup.checkpointing,
-                  "grouped": setup.lengths is not None},
-            keep_checkpoint=lambda step: keep_checkpoint(self.run, step, limit),
-            live=live, observers=observers,
-        )
-        return make_trainer(self.recipe, self.run, setup, reporter)
-
-    def _save(self, trainer: Any, base: Base) -> Ending:
-        from studio.training.result import save_result
-
-        step, total = trainer.state.global_step, trainer.state.max_steps
-        if step == 0:
-            raise Stopped("Stopped before training began.")
-        reason, is_fault = trainer.reporter.finish_reason, trainer.reporter.live.is_fault
-        asked = what_is_asked(self.stop)
-        if not keeps_result(asked, step, total, is_finished=bool(reason)):
-            return ending_after(asked, step, total)
-        self.states.enter("saving")
-        if choose_weights(trainer) is not None:
-            save_result(trainer.model, base.tokenizer, base.folder, self.run.adapter_path,
-                        start=self._start_file)
-        asked = what_is_asked(self.stop)
-        if reason and asked != "cancel":
-            return Ending("stopped" if is_fault else "done", reason)
-        return ending_after(asked, step, total)
 
     def _stop_here(self) -> None:
         if self.stop():

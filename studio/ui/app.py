@@ -21,28 +21,33 @@ from studio.bootstrap.ports import HOST, next_free_port
 from studio.files import remove_leftovers
 from studio.settings import Settings, prepare_environment
 from studio.ui import header, notify, plan, theme, used_fields
+from studio.ui.blocks import Page
+from studio.ui.loading_clock import STOP_LOADING_CLOCK
+from studio.ui.pace import TICK_SECONDS, seconds_between_looks
 from studio.ui.panels import chat, dataset, export, hardware, lora, train
 from studio.ui.reading import Reading, read
 from studio.ui.shared import DIRECT, Shared
+from studio.ui.sheet import send_as_one
 from studio.ui.studio import Studio
 
 ALLOWED_HOSTS = [HOST, "localhost"]
-TICK_SECONDS = 2.0
 QUEUE_POLL_SECONDS = 0.02
 PANELS = (
     ("hardware", "Hardware", hardware), ("dataset", "Dataset", dataset), ("lora", "LoRA", lora),
     ("train", "Train", train), ("chat", "Chat", chat), ("export", "Export", export),
 )
 """(id, title, module) in tab order."""
+_OPENING_SCRIPT = f"() => {{ ({theme.RESTORE_THEME})(); ({STOP_LOADING_CLOCK})(); }}"
 ASSETS = Path(__file__).parents[2] / "assets"
 
 
 def build_app(studio: Studio) -> gr.Blocks:
     """The page over `studio`, not yet served."""
-    demo = gr.Blocks(title="Adapter Studio", analytics_enabled=False, fill_width=True,
-                     delete_cache=(3600, 86400))
+    demo = Page(title="Adapter Studio", analytics_enabled=False, fill_width=True,
+                delete_cache=(3600, 86400))
     with demo:
         timer = gr.Timer(TICK_SECONDS)
+        form = gr.JSON(None, visible="hidden")
         top = header.build()
         strip = plan.build()
         sheet = used_fields.build()
@@ -57,8 +62,44 @@ def build_app(studio: Studio) -> gr.Blocks:
         used_fields.wire(sheet, shared)
         _wire_readouts(studio, shared)
         shared.complete()
-        shared.ticks.wire(timer, **DIRECT)
+        shared.ticks.wire(timer, lambda: seconds_between_looks(studio), **DIRECT)
+        seen_by_all = {name: one for name, one in shared.ticks.inputs().items()
+                       if not _is_unseen(one)}
+        place = {"place": shared.place} if shared.place else {}
+        send_as_one(demo, {**shared.fields, **place, **seen_by_all}, form)
+    _show_no_progress(demo, timer)
+    _put_unseen_first(demo)
     return demo
+
+
+def _put_unseen_first(demo: gr.Blocks) -> None:
+    """What nobody sees comes before what is seen: gradio's page searches its components in order,
+    for each of a tick's forty inputs at every tick."""
+    unseen = [block for block in demo.blocks.values() if _is_unseen(block)]
+    for block in unseen:
+        assert block.parent is not None
+        block.parent.children.remove(block)
+        block.parent = demo
+    first = [block for block in demo.children if isinstance(block, gr.Timer)]
+    others = [block for block in demo.children if block not in first]
+    demo.children = [*first, *unseen, *others]
+
+
+def _show_no_progress(demo: gr.Blocks, first: gr.Timer) -> None:
+    """Events without a progress display tell their progress to `first` alone.
+
+    Hidden or not, gradio's page tells every output of every event that has run, before each one
+    and after it, and searches all components for each: 0.2 s before a slider's question was even
+    sent. The first component is found at once, and a timer shows nothing.
+    """
+    for event in demo.fns.values():
+        if event.show_progress == "hidden":
+            event.show_progress_on = [first]
+
+
+def _is_unseen(block: Any) -> bool:
+    return isinstance(block, gr.State) or (
+        isinstance(block, gr.JSON) and block.visible == "hidden")
 
 
 def _wire_readouts(studio: Studio, shared: Shared) -> None:
@@ -105,7 +146,7 @@ def start_app(settings: Settings, *, port: int, studio: Studio | None = None) ->
         inbrowser=False, share=False, quiet=True, show_error=False, footer_links=[],
         run_history=False, enable_monitoring=False, mcp_server=False, ssr_mode=False, pwa=False,
         max_file_size="4gb", allowed_paths=[], theme=theme.StudioTheme(),
-        css_paths=[ASSETS / "studio.css", ASSETS / "work.css"], js=theme.RESTORE_THEME,
+        css_paths=[ASSETS / "studio.css", ASSETS / "work.css"], js=_OPENING_SCRIPT,
         favicon_path=ASSETS / "icon.svg",
         app_kwargs={
             "middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=ALLOWED_HOSTS)],

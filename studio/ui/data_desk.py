@@ -79,10 +79,14 @@ class DataDesk:
 
     def begin(self, key: str) -> None:
         """Begin with the whole set, in the background. Loads the tokenizer, so the engine's
-        libraries must be there."""
+        libraries must be there.
+
+        Calls that waited for the libraries go on in any order: a set that was followed later and
+        is begun already goes before this one.
+        """
         with self._beginning:
             one = self._sets.get(key)
-            if one is None or one.error is not None:
+            if one is None or one.error is not None or self._is_overtaken(key):
                 return
             problem, tokenizer = None, None
             try:
@@ -97,6 +101,11 @@ class DataDesk:
                 if problem or self.lab.view().state != "done":
                     one.whole = None
                 one.changes += 1
+
+    def _is_overtaken(self, key: str) -> bool:
+        with self._lock:
+            order = list(self._sets)
+        return key not in order or self._current in order[order.index(key) + 1:]
 
     def stop(self, key: str) -> None:
         """End the scan of this set, if it is the one under way."""

@@ -88,7 +88,7 @@ class Watch:
                     "step": story.step, "total_steps": story.total_steps,
                     "seconds_left": story.seconds_left}
         studio = self._studio
-        for tasks in (studio.tasks, studio.dry_runs, studio.downloads):
+        for tasks in (studio.tasks, studio.dry_runs, studio.downloads, studio.answering):
             task = tasks.snapshot()
             if not task.is_active:
                 continue

@@ -73,6 +73,15 @@ def note(text: str, hint: str = "", level: str = "info") -> str:
     return f'<div class="note note-{level}"{role}><div>{escape(text)}</div>{more}</div>'
 
 
+def sign_button(what: str, name: str, label: str, sign: str, *, title: str = "",
+                is_off: bool = False) -> str:
+    """A button of a row that is a single sign: does `what` to `name`, read out as `title`. Presses
+    are told by a script of `presses.py`."""
+    return (f'<button type="button" class="sign" data-what="{what}" data-name="{escape(name)}" '
+            f'title="{label}" aria-label="{label}: {escape(title or name)}"'
+            f'{" disabled" if is_off else ""}>{sign}</button>')
+
+
 def empty(title: str, what_to_do: str) -> str:
     """What stands where nothing is yet, and how to change that."""
     return (f'<div class="empty"><div class="empty-title">{escape(title)}</div>'
@@ -88,6 +97,14 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
 def preformatted(text: str) -> str:
     """Text as it stands, such as YAML or a command."""
     return f'<pre class="verbatim">{escape(text)}</pre>'
+
+
+COPY_BUTTON = '<button type="button" class="copy">Copy</button>'
+
+
+def copied(text: str) -> str:
+    """The same with a button that copies it, by `presses.COPY_SCRIPT`."""
+    return f'<div class="copied">{preformatted(text)}{COPY_BUTTON}</div>'
 
 
 def readable_seconds(seconds: float | None) -> str:

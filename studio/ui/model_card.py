@@ -14,6 +14,7 @@ import gradio as gr
 from studio.models.catalogue import catalogue
 from studio.ui import markup
 from studio.ui.guard import guarded
+from studio.ui.seen import seen_by_page, unless_seen
 from studio.ui.shared import PRIVATE, Shared, recipe_of
 from studio.ui.widgets import build_fields, keys_of
 
@@ -54,13 +55,13 @@ def _wire(studio: Studio, shared: Shared, status: gr.HTML, fetch: gr.Button) -> 
             trust_remote_code=model.trust_remote_code, progress=progress, stop=stop))
         return task_view(studio.downloads.snapshot()), gr.Button(visible=False)
 
-    seen = gr.State(0)
+    seen = seen_by_page()
 
-    def follow(last: int) -> tuple[Any, Any]:
+    def follow(last: Any) -> Any:
         task = studio.downloads.snapshot()
-        if task.version == last:
-            return gr.skip(), gr.skip()
-        return task_view(task), task.version
+        if task.state == "idle":
+            return gr.skip()  # what the form says of the model stays
+        return unless_seen(task.version, last, lambda: [task_view(task)])
 
     shared.ticks.add(follow, [seen], [status, seen])
     shared.when_complete(lambda: fetch.click(

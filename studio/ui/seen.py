@@ -2,6 +2,10 @@
 
 Kept on the server it would tell what was sent, not what is shown: of two answers on their way the
 older may arrive last, and what it put on the screen would stay there.
+
+Looks skip what was seen. What a person presses shows its part anew, as to a page that has seen
+nothing: a look on its way may bring back what was seen before, and what is asked and taken back
+would then seem to be on the screen already.
 """
 
 from __future__ import annotations
@@ -14,6 +18,8 @@ import gradio as gr
 
 Part = tuple[Any, Callable[[], Any]]
 """A key that changes when the part does, and its update, made only if needed."""
+NEVER: dict[str, str] = {}
+"""What a page has seen that has seen nothing."""
 
 
 def seen_by_page() -> gr.JSON:
@@ -24,6 +30,13 @@ def seen_by_page() -> gr.JSON:
 def stamp(key: Any) -> str:
     """A short text that is another one for another `key`, which must be told by its repr."""
     return hashlib.blake2b(repr(key).encode(), digest_size=8).hexdigest()
+
+
+def unless_seen(key: Any, seen: Any, updates: Callable[[], Sequence[Any]]) -> Any:
+    """Of parts that are shown as one: their updates and one for what is seen now, or a single skip
+    where the page has seen `key`."""
+    now = {"all": stamp(key)}
+    return gr.skip() if now == seen else [*updates(), now]
 
 
 def fresh_updates(

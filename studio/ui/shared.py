@@ -16,6 +16,7 @@ from gradio.components import Component
 
 from studio.recipe import Recipe, form_from_recipe, recipe_from_form
 from studio.recipe.usual import usual_values
+from studio.ui.newest import Asked, Newest
 from studio.ui.ticks import Ticks
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class Shared:
     """Chooses the runs that are laid over one another."""
     ticks: Ticks = field(default_factory=Ticks)
     readouts: list[Readout] = field(default_factory=list)
+    newest: Newest = field(default_factory=Newest)
+    """Of the questions that were answered with all readouts."""
     read: Callable[..., Reading] | None = None
     _later: list[Callable[[], None]] = field(default_factory=list)
 
@@ -87,9 +90,15 @@ class Shared:
     def reader(self, readouts: Sequence[Readout]) -> dict[str, Any]:
         """Arguments of an event that brings `readouts` up to date. Inside `when_complete`."""
 
-        def show(place: str = "", **form: Any) -> list[Any]:
+        shows_all = len(readouts) == len(self.readouts)
+
+        def show(place: str = "", *, asked: Asked | None = None, **form: Any) -> list[Any]:
             assert self.read is not None
             reading = self.read(place, **form)
+            if asked is not None and (
+                    not self.newest.answered(asked) if shows_all
+                    else self.newest.is_overtaken(asked)):
+                return [gr.skip()] * len(readouts)
             return [readout.view(reading) for readout in readouts]
 
         return {"fn": show, "inputs_kwargs": self.reading_inputs(),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from studio.adapters.words import run_words
 from studio.errors import RunError
-from studio.runs import Run, list_runs, open_run
+from studio.runs import RECIPE_FILE, Run, list_runs, open_run
 from studio.settings import Settings
 from studio.story import Story
 
@@ -74,7 +74,7 @@ class RunShelf:
 
     def rows(self) -> list[RunRow]:
         """One line for each run, newest first."""
-        found = {run.path: ((run.story().version, _changed(run.path)), run) for run in self.runs()}
+        found = {run.path: ((run.story().version, changed(run.path)), run) for run in self.runs()}
         kept = self._rows
         self._rows = {path: kept[path] if path in kept and kept[path][0] == key
                       else (key, _row(run)) for path, (key, run) in found.items()}
@@ -100,8 +100,8 @@ def _method(run: Run) -> str:
     return run_words(recipe) if recipe else ""
 
 
-def _changed(path: Path) -> int:
-    """When a file or folder came into a run folder or left it, such as a title or the adapter."""
+def changed(path: Path) -> int:
+    """When a file changed, or something came into a folder or left it; 0 where there is none."""
     try:
         return path.stat().st_mtime_ns
     except OSError:
@@ -111,6 +111,6 @@ def _changed(path: Path) -> int:
 def _made(path: Path) -> int:
     """Tells a folder that was deleted and made again from the first one."""
     try:
-        return (path / "recipe.yaml").stat().st_ino
+        return (path / RECIPE_FILE).stat().st_ino
     except OSError:
         return 0

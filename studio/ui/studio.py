@@ -15,6 +15,7 @@ from studio.settings import Settings
 
 if TYPE_CHECKING:
     from studio.chat.desk import ChatDesk
+    from studio.chat.votes import VoteBox
     from studio.hardware.doctor import Finding
     from studio.hardware.free_now import FreeWatch
     from studio.hardware.telemetry import Sampler
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     from studio.training.job import JobRunner
     from studio.training.queue import Queue
     from studio.training.queue_runner import QueueRunner
+    from studio.ui.adapter_shelf import AdapterShelf
     from studio.ui.data_desk import DataDesk
+    from studio.ui.endpoint_desk import EndpointDesk
+    from studio.ui.export_desk import ExportDesk
+    from studio.ui.prompt_sets import PromptSets
     from studio.ui.recordings import Recordings
     from studio.ui.run_curves import Curves
     from studio.ui.shelf import RunShelf
@@ -61,7 +66,7 @@ class Studio:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.arbiter = Arbiter()
+        self.arbiter = Arbiter(_room_bytes)
         self._checking = threading.Lock()
         self._findings: list[Finding] = []
 
@@ -100,10 +105,24 @@ class Studio:
 
     @made_once
     def tasks(self) -> Tasks:
-        """The one merge or export that may be under way."""
+        """The one export that may be under way."""
         from studio.ui.tasks import Tasks
 
         return Tasks(self.arbiter)
+
+    @made_once
+    def exports(self) -> ExportDesk:
+        """The export in several formats that may be under way."""
+        from studio.ui.export_desk import ExportDesk
+
+        return ExportDesk(self.tasks)
+
+    @made_once
+    def pushing(self) -> Tasks:
+        """The one export that is being sent to the Hub; needs no device."""
+        from studio.ui.tasks import Tasks
+
+        return Tasks(Arbiter())
 
     @made_once
     def dry_runs(self) -> Tasks:
@@ -125,6 +144,41 @@ class Studio:
         from studio.ui.tasks import Tasks
 
         return Tasks(Arbiter(), "Dataset")
+
+    @made_once
+    def prompt_sets(self) -> PromptSets:
+        """The prompt sets that columns of the chat have answered."""
+        from studio.ui.prompt_sets import PromptSets
+
+        return PromptSets(self.settings)
+
+    @made_once
+    def answering(self) -> Tasks:
+        """The one prompt set that is being answered; the chat asks for the device itself."""
+        from studio.ui.tasks import Tasks
+
+        return Tasks(Arbiter(), "Chat")
+
+    @made_once
+    def votes(self) -> VoteBox:
+        """The verdicts of blind tests."""
+        from studio.chat.votes import VoteBox
+
+        return VoteBox(self.settings)
+
+    @made_once
+    def blending(self) -> Tasks:
+        """The one blend of adapters that is being made; needs no device either."""
+        from studio.ui.tasks import Tasks
+
+        return Tasks(Arbiter(), "Chat")
+
+    @made_once
+    def endpoint(self) -> EndpointDesk:
+        """The endpoint for other programs, if it is switched on."""
+        from studio.ui.endpoint_desk import EndpointDesk
+
+        return EndpointDesk()
 
     @made_once
     def sampler(self) -> Sampler:
@@ -160,6 +214,13 @@ class Studio:
         from studio.ui.shelf import RunShelf
 
         return RunShelf(self.settings)
+
+    @made_once
+    def adapters(self) -> AdapterShelf:
+        """All that was trained or blended and can answer."""
+        from studio.ui.adapter_shelf import AdapterShelf
+
+        return AdapterShelf(self.settings, self.shelf)
 
     def run_to_show(self, chosen: str) -> Run | None:
         """The run that a page has opened; else the one at work; else the one that was at work
@@ -201,11 +262,22 @@ class Studio:
         if "jobs" in self.__dict__ and self.jobs.active is not None:
             self.jobs.stop()
             self.jobs.wait(STOP_SECONDS)
-        for name in ("tasks", "dry_runs", "downloads", "cleaning"):
+        for name in ("tasks", "dry_runs", "downloads", "cleaning", "answering", "blending",
+                     "pushing"):
             if name in self.__dict__:
                 self.__dict__[name].stop()
                 self.__dict__[name].wait(STOP_SECONDS)
         if "data" in self.__dict__:
             self.data.close()
+        if "endpoint" in self.__dict__:
+            self.endpoint.close(STOP_SECONDS)
         if "chat" in self.__dict__:
             self.chat.close()
+
+
+def _room_bytes() -> int:
+    """The memory that training and chat may take together on the device that computes."""
+    from studio.device import pick_device
+    from studio.hardware.room import room_bytes
+
+    return room_bytes(pick_device())

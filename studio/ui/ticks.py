@@ -6,7 +6,7 @@ cores; so all readers of a page travel together. Readers must be quick and skip 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,32 +39,40 @@ class Ticks:
         """Call `read` at every tick. It gives one update per output, or a single `gr.skip()`."""
         self.readers.append(Reader(read, inputs, named or {}, outputs))
 
-    def wire(self, timer: gr.Timer, **options: Any) -> None:
-        """One event for all readers."""
-        inputs = [one for reader in self.readers
-                  for one in (*reader.inputs, *reader.named.values())]
-        outputs = [one for reader in self.readers for one in reader.outputs]
-        timer.tick(self.read_all, inputs, outputs, **options)
+    def wire(self, timer: gr.Timer, pace: Callable[[], float], **options: Any) -> None:
+        """One event for all readers; what several of them read travels once. `pace` says how many
+        seconds the timer is to wait from now on."""
+        def look(seconds: float, **values: Any) -> list[Any]:
+            wanted = pace()
+            return [*self.read_all(**values),
+                    gr.skip() if wanted == seconds else gr.Timer(wanted)]
 
-    def read_all(self, *values: Any) -> list[Any]:
+        outputs = [one for reader in self.readers for one in reader.outputs]
+        timer.tick(look, None, [*outputs, timer],
+                   inputs_kwargs={"seconds": timer, **self.inputs()}, **options)
+
+    def inputs(self) -> dict[str, Component]:
+        """What all readers read, by a name for each component."""
+        return {_name(one): one for reader in self.readers
+                for one in (*reader.inputs, *reader.named.values())}
+
+    def read_all(self, **values: Any) -> list[Any]:
         """The updates of all readers, in order. One that meets a StudioError shows nothing new.
 
         No toast for it: it would come again with every tick.
         """
-        updates: list[Any] = []
-        start = 0
-        for reader in self.readers:
-            end = start + len(reader.inputs) + len(reader.named)
-            updates += _updates(reader, values[start:end])
-            start = end
-        return updates
+        return [update for reader in self.readers for update in _updates(reader, values)]
 
 
-def _updates(reader: Reader, values: Sequence[Any]) -> list[Any]:
-    places = len(reader.inputs)
-    named = dict(zip(reader.named, values[places:], strict=True))
+def _name(component: Component) -> str:
+    return f"c{component._id}"
+
+
+def _updates(reader: Reader, values: Mapping[str, Any]) -> list[Any]:
+    places = [values[_name(one)] for one in reader.inputs]
+    named = {name: values[_name(one)] for name, one in reader.named.items()}
     try:
-        found = reader.read(*values[:places], **named)
+        found = reader.read(*places, **named)
     except StudioError:
         found = gr.skip()
     if found == gr.skip():

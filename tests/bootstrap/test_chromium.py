@@ -63,7 +63,13 @@ def test_without_a_browser_tests_are_skipped_with_a_reason_unless_required(
 
 
 def test_slow_tests_are_left_out_unless_all_or_a_selection_is_asked_for() -> None:
-    assert pytest_arguments([]) == ["-m", "not slow"]
     assert pytest_arguments(["-k", "memory"]) == ["-m", "not slow", "-k", "memory"]
-    assert pytest_arguments(["--all", "-x"]) == ["-x"]
+    assert pytest_arguments(["--all", "-k", "memory"]) == ["-k", "memory"]
     assert pytest_arguments(["-m", "browser"]) == ["-m", "browser"]
+
+
+def test_all_tests_at_once_are_shared_out_and_chosen_ones_are_not() -> None:
+    assert pytest_arguments([]) == ["-m", "not slow", "-n", "auto"]
+    assert pytest_arguments(["--all", "-x"]) == ["-n", "auto", "-x"]
+    for chosen in (["tests/cli"], ["-k", "memory"], ["-n", "3"], ["--pdb"]):
+        assert pytest_arguments(chosen) == ["-m", "not slow", *chosen]

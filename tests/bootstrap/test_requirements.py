@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import platform
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,7 +54,8 @@ def test_pytest_is_locked_for_tests_only() -> None:
     [
         ("gradio>=6.31,<7", "6.31.0", True), ("gradio>=6.31,<7", "7.0.0", False),
         ("gradio>=6.31,<7", "6.9", False), ("peft==0.21", "0.21.0", True),
-        ("a!=1.5", "1.5.0", False), ("a>1,<=2", "2", True), ("a[x,y]>=1; sys_platform", "1", True),
+        ("a!=1.5", "1.5.0", False), ("a>1,<=2", "2", True),
+        ("a[x,y]>=1; sys_platform == 'linux'", "1", True),
         ("a", "0.0.1", True),
     ],
 )
@@ -90,3 +93,27 @@ def test_the_fingerprint_changes_with_the_lock_and_the_lists_only(tmp_path: Path
     assert (fingerprint(tmp_path), fingerprint(tmp_path, ("test",))) == before
     lock.write_text(lock.read_text() + "new==1\n")
     assert fingerprint(tmp_path) != before[0]
+
+
+@pytest.mark.parametrize(
+    ("marker", "is_for_this_pc"),
+    [
+        ("", True), ("; python_version >= '3.11'", True), ("; python_version < '3.9'", False),
+        (f"; sys_platform == '{sys.platform}'", True),
+        (f"; sys_platform != '{sys.platform}'", False),
+        (f"; platform_machine in 'PDP11 {platform.machine()}'", True),
+        ("; platform_machine in 'PDP11 VAX'", False),
+        ("; python_version >= '3.11' and platform_machine in 'PDP11'", False),
+    ],
+)
+def test_a_package_is_missed_only_where_its_markers_hold(
+    marker: str, is_for_this_pc: bool, tmp_path: Path,
+) -> None:
+    wanted = parse_requirement(f"no-such-package>=1{marker}")
+    assert wanted.is_for_this_pc is is_for_this_pc
+    assert bool(unmet([wanted], tmp_path)) is is_for_this_pc
+
+
+def test_a_marker_that_is_not_understood_is_no_silent_yes() -> None:
+    with pytest.raises(ValueError, match="cannot read the marker"):
+        parse_requirement("a>=1; sys_platform == 'linux' or python_version < '3.9'")

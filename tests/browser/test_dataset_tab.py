@@ -10,8 +10,17 @@ from typing import Any
 
 import pytest
 
+from studio.recipe import save_recipe
 from tests.browser.conftest import Program
-from tests.browser.test_main_job import run_events, set_number, show_tab, wait_for_text
+from tests.browser.pages import (
+    UNWATCHED,
+    open_recipe,
+    run_events,
+    set_number,
+    show_tab,
+    wait_for_text,
+)
+from tests.ui.work import short_recipe
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
@@ -44,12 +53,15 @@ def examples(page: Any, count: int) -> Any:
 
 
 def test_an_odd_csv_is_mapped_cleaned_and_trained_on(
-    home: Path, odd_csv: Path, studio_at: Callable[[Path], Program],
+    tmp_path: Path, odd_csv: Path, tiny_model: Path, studio_at: Callable[[Path], Program],
     open_page: Callable[[str], Any]
 ) -> None:
+    home, recipe = tmp_path / "home", tmp_path / "recipe.yaml"
+    save_recipe(short_recipe(tiny_model, tmp_path, **UNWATCHED), recipe)
     page = open_page(studio_at(home).url)
+    open_recipe(page, recipe)
     show_tab(page, "Dataset")
-    examples(page, 720).wait_for()
+    examples(page, 12).wait_for()
 
     # Columns nobody knows: the form opens by itself, and shows the first record as it will be.
     choose(page, "#field-data-source", str(odd_csv))

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.browser.conftest import Program
+
+pytestmark = pytest.mark.browser
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 

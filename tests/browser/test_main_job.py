@@ -1,8 +1,7 @@
-"""A newcomer's way through the page, by clicking, on the real starter model."""
+"""A newcomer's way through the page, by clicking: on the real starter model, and once stopped."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,33 +9,24 @@ from typing import Any
 
 import pytest
 
+from studio.recipe import save_recipe
 from tests.browser.conftest import PATIENCE_MILLISECONDS, Program
+from tests.browser.pages import (
+    UNWATCHED,
+    open_recipe,
+    run_events,
+    set_number,
+    show_tab,
+    wait_for_text,
+)
+from tests.ui.work import short_recipe
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
 
 STEPS = 8
-
-
-def show_tab(page: Any, name: str) -> None:
-    page.get_by_role("tab", name=name).click()
-
-
-def set_number(page: Any, key: str, value: float) -> None:
-    """Type a value into the number box of a field."""
-    box = page.locator(f"#field-{key} input[type=number]")
-    box.fill(str(value))
-    box.press("Enter")
-    box.blur()
-
-
-def wait_for_text(page: Any, selector: str, pattern: str) -> str:
-    """Wait until an element says something; gives what it says."""
-    from playwright.sync_api import expect
-
-    found = page.locator(selector)
-    expect(found).to_have_text(re.compile(pattern, re.S | re.I), timeout=PATIENCE_MILLISECONDS)
-    return str(found.inner_text())
+ENDLESS = 100_000
+"""Steps of a run that ends when it is told to."""
 
 
 def shorten(page: Any) -> None:
@@ -63,12 +53,6 @@ def wait_for_points(page: Any, least: int) -> int:
         arg=least, timeout=PATIENCE_MILLISECONDS,
     )
     return plotted_points(page)
-
-
-def run_events(home: Path) -> list[dict[str, Any]]:
-    (folder,) = (home / "runs").iterdir()
-    lines = (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
 
 
 def test_the_main_job_by_clicking(
@@ -117,22 +101,27 @@ def test_the_main_job_by_clicking(
     wait_for_text(page, "#chat-board", "base.*Paris.*orders.*tokens/s")
 
     show_tab(page, "Export")
-    page.locator("#export-run input").click()
-    page.get_by_role("option", name=re.compile("orders")).click()
-    page.locator("#export-merge").click()
-    wait_for_text(page, "#export-results", "orders")
-    merged = home / "exports" / "orders"
+    wait_for_text(page, "#export-plan", "orders-merged.*of disk")
+    page.locator("#export-gguf label", has_text="GGUF q8_0").click()
+    page.locator("#export-start").click()
+    wait_for_text(page, "#export-work", "done in.*Transformers folder.*answers the same")
+    wait_for_text(page, "#export-results", "orders-merged.*How it answers")
+    merged = home / "exports" / "orders-merged"
     assert (merged / "config.json").is_file()
     assert list(merged.glob("*.safetensors"))
 
 
 def test_a_reload_finds_the_run_and_stop_keeps_what_it_has(
-    home: Path, studio_at: Callable[[Path], Program], open_page: Callable[[str], Any]
+    tmp_path: Path, tiny_model: Path, studio_at: Callable[[Path], Program],
+    open_page: Callable[[str], Any],
 ) -> None:
+    home, recipe = tmp_path / "home", tmp_path / "recipe.yaml"
+    save_recipe(short_recipe(tiny_model, tmp_path, **{
+        "training.max_steps": ENDLESS, "training.logging_steps": 1, **UNWATCHED}), recipe)
     program = studio_at(home)
     page = open_page(program.url)
-    shorten(page)
-    set_number(page, "training-max-steps", 500)
+    open_recipe(page, recipe)
+    show_tab(page, "Train")
     page.locator("#train-start").click()
     before = wait_for_points(page, 3)
 

@@ -11,8 +11,7 @@ import pytest
 
 from studio.recipe import save_recipe
 from tests.browser.conftest import Program
-from tests.browser.test_main_job import show_tab, wait_for_text
-from tests.browser.test_train_tab import open_recipe
+from tests.browser.pages import UNWATCHED, open_recipe, show_tab, wait_for_text
 from tests.ui.work import short_recipe
 
 pytestmark = pytest.mark.browser
@@ -77,7 +76,8 @@ def test_data_of_another_format_is_told_and_one_press_takes_a_method_for_it(
         "prompt": f"How many are {number} and one?", "chosen": f"{number + 1}",
         "rejected": "I do not know."}) + "\n" for number in range(12)), encoding="utf-8")
     recipe = tmp_path / "recipe.yaml"
-    save_recipe(short_recipe(tiny_model, tmp_path, **{"data.source": str(pairs)}), recipe)
+    save_recipe(short_recipe(tiny_model, tmp_path, **{
+        "data.source": str(pairs), **UNWATCHED}), recipe)
     page = open_page(studio_at(tmp_path / "home").url)
     open_recipe(page, recipe)
     for tab, note in (("Dataset", "#dataset-method-data"), ("Train", "#train-method-data")):

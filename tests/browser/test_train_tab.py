@@ -11,13 +11,19 @@ import pytest
 
 from studio.recipe import save_recipe
 from tests.browser.conftest import Program
-from tests.browser.test_main_job import set_number, show_tab, wait_for_text
+from tests.browser.pages import (
+    UNWATCHED,
+    open_recipe,
+    set_number,
+    show_tab,
+    wait_for_text,
+)
 from tests.ui.work import short_recipe
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
-LONG_STEPS = 1500
-"""Of some milliseconds each: long enough that a person can press Pause before the end."""
+LONG_STEPS = 400
+"""Of some hundredths of a second each: long enough that a person can press Pause before the end."""
 
 
 RECORD_NOTIFICATIONS = """() => {
@@ -29,14 +35,6 @@ RECORD_NOTIFICATIONS = """() => {
     };
 }"""
 """A browser without a desktop shows none; this one writes down what it is asked to show."""
-
-
-def open_recipe(page: Any, path: Path) -> None:
-    """Fill the whole form from a recipe file, by the button of the page."""
-    with page.expect_file_chooser() as chooser:
-        page.locator("#recipe-open").click()
-    chooser.value.set_files(path)
-    page.get_by_text("The recipe is open").first.wait_for()
 
 
 def show_part(page: Any, name: str) -> None:
@@ -80,7 +78,8 @@ def test_a_queue_outlives_a_reload_and_a_kill_and_a_paused_run_goes_on(
 ) -> None:
     home, recipe = tmp_path / "home", tmp_path / "recipe.yaml"
     save_recipe(short_recipe(tiny_model, tmp_path, **{
-        "training.max_steps": LONG_STEPS, "training.logging_steps": 1}), recipe)
+        "training.max_steps": LONG_STEPS, "training.logging_steps": 1,
+        "training.gradient_accumulation": 4, **UNWATCHED}), recipe)
     program = studio_at(home)
     page = open_page(program.url)
     open_recipe(page, recipe)
@@ -122,7 +121,7 @@ def test_a_queue_outlives_a_reload_and_a_kill_and_a_paused_run_goes_on(
     show_part(page, "Queue")
     wait_for_text(page, "#queue-ended", "Done.*short")
     wait_for_order(page, ["long"])
-    wait_for_text(page, "#queue-waiting", f"goes on after step {paused_at:,} of 1,500")
+    wait_for_text(page, "#queue-waiting", f"goes on after step {paused_at:,} of {LONG_STEPS}")
 
     # Killed while it is paused: it goes on after the restart, and no step is trained twice.
     program.kill()

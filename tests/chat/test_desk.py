@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import weakref
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from studio.chat.session import Column
 from studio.errors import BusyError, ModelError
 from studio.recipe import Model
 from studio.settings import Settings
+from tests.chat.alone import SHORT, answer_alone, greedy_ids
 
 ASK = [{"role": "user", "content": "Two pizzas, please."}]
 LONG = Sampling(temperature=1.5, top_k=0, top_p=1, max_new_tokens=400)
@@ -36,6 +38,28 @@ def test_the_base_is_loaded_once_for_changing_columns(
     answers = list(desk.answer(model, session.columns, {"base": ASK, "one": ASK},
                                Sampling(max_new_tokens=4)))
     assert set(answers[-1]) == {"base", "one"} and desk.turns["one"].tokens <= 4
+    desk.close()
+
+
+def test_an_adapter_that_was_made_anew_under_its_name_answers_with_its_new_weights(
+    model: Model, adapters: dict[str, Path], settings: Settings, tmp_path: Path
+) -> None:
+    desk, folder = ChatDesk(settings, Arbiter()), tmp_path / "blend"
+    columns = [Column("base"), Column("blend", folder), Column("half", folder, 0.5)]
+    for name in ("one", "two"):
+        shutil.copytree(adapters[name], folder)
+        session = desk.open(model, columns)
+        assert not session.is_outdated
+        answered = greedy_ids(session)
+        assert answered["blend"] == answer_alone(Path(model.source), adapters[name], SHORT)
+        assert answered["base"] == answer_alone(Path(model.source), None, SHORT)
+        shutil.rmtree(folder)
+    # At a strength that was not asked for so far, too.
+    shutil.copytree(adapters["one"], folder)
+    session = desk.open(model, [Column("blend", folder, 2.0)])
+    session = desk.open(model, [Column("blend", folder)])
+    assert greedy_ids(session) == {
+        "blend": answer_alone(Path(model.source), adapters["one"], SHORT)}
     desk.close()
 
 

@@ -1,4 +1,4 @@
-"""A GGUF is whole or not there, and llama.cpp answers from it as Transformers does."""
+"""A GGUF is whole or not there, and what llama.cpp cannot take is a sentence."""
 
 from __future__ import annotations
 
@@ -7,36 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from studio.errors import DiskError, ExportError, Stopped
-from studio.export.gguf import GGUF_TYPES, gguf_bytes, write_gguf
-from studio.export.verify import ask_gguf, verify_gguf
+from studio.errors import DiskError, ExportError, ModelError, Stopped
+from studio.export.gguf import write_gguf
+from studio.export.verify import ask_gguf
 from studio.progress import Step
 from studio.settings import Settings
-
-
-@pytest.fixture(scope="module")
-def progress_of_exact() -> list[Step]:
-    """What the conversion of `exact_gguf` reported."""
-    return []
-
-
-@pytest.fixture(scope="module")
-def exact_gguf(convertible_model: Path, tmp_path_factory: pytest.TempPathFactory,
-               progress_of_exact: list[Step]) -> Path:
-    """The convertible model in f32, alone in its folder; converted once, since that takes long."""
-    folder = tmp_path_factory.mktemp("gguf")
-    return write_gguf(convertible_model, folder / "tiny-f32.gguf", "f32", Settings(home=folder),
-                      progress=progress_of_exact.append)
-
-
-def test_llama_cpp_answers_as_transformers_does(
-    exact_gguf: Path, convertible_model: Path, settings: Settings
-) -> None:
-    report = verify_gguf(exact_gguf, convertible_model, ["What is the capital?", "Two pizzas."],
-                         settings, max_new_tokens=12)
-    assert all(one.same_prompt for one in report.comparisons), report
-    assert report.agreement > 0.9, report
-    assert "word for word" in report.sentence
 
 
 def test_a_gguf_appears_whole_with_a_report_beside_it(
@@ -46,13 +21,6 @@ def test_a_gguf_appears_whole_with_a_report_beside_it(
     assert exact_gguf.read_bytes()[:4] == b"GGUF" and progress_of_exact
     there = {path.name for path in exact_gguf.parent.iterdir() if path.is_file()}
     assert there == {exact_gguf.name, f"{exact_gguf.name}.json"}
-
-
-def test_the_size_is_foretold(exact_gguf: Path, convertible_model: Path) -> None:
-    foretold = gguf_bytes(convertible_model, "f32")
-    assert foretold <= exact_gguf.stat().st_size < foretold + 100_000
-    sizes = [gguf_bytes(convertible_model, outtype) for outtype in GGUF_TYPES]
-    assert sizes[0] == 2 * sizes[1] == 2 * sizes[2] > sizes[3]
 
 
 def test_a_stopped_conversion_leaves_nothing(convertible_model: Path, settings: Settings) -> None:
@@ -79,7 +47,7 @@ def test_bad_orders_are_sentences_before_any_work(
     config = (coded / "tokenizer_config.json")
     config.write_text('{"auto_map": {"AutoTokenizer": "evil.Tokenizer"}}', encoding="utf-8")
     for folder, outtype, words in (
-        (convertible_model, "q4_k_m", "f32, f16, bf16, q8_0"), (adapter, "f16", "is an adapter"),
+        (convertible_model, "q4_9", "f32, f16, bf16, q8_0"), (adapter, "f16", "is an adapter"),
         (tmp_path / "gone", "f16", "not a model"), (coded, "f16", "code of its own"),
     ):
         with pytest.raises(ExportError, match=words) as caught:
@@ -100,9 +68,9 @@ def test_bad_orders_are_sentences_before_any_work(
 def test_a_file_that_is_no_gguf_is_a_sentence(tmp_path: Path) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"GGUF" + bytes(100))
-    with pytest.raises(ExportError, match=r"could not answer from broken\.gguf"):
+    with pytest.raises(ModelError, match=r"cannot serve broken\.gguf"):
         ask_gguf(broken, [{"role": "user", "content": "Hi"}], 4)
-    with pytest.raises(ExportError, match="no file"):
+    with pytest.raises(ModelError, match="no file"):
         ask_gguf(tmp_path / "gone.gguf", [{"role": "user", "content": "Hi"}], 4)
 
 
@@ -111,6 +79,6 @@ def test_the_starter_in_llama_cpp_knows_the_capital_of_france(
     starter_model: Path, settings: Settings
 ) -> None:
     # Not q8_0: this small model's first two candidates lie so close that its rounding swaps them.
-    gguf = write_gguf(starter_model, settings.exports / "starter-bf16.gguf", "bf16", settings)
+    made = write_gguf(starter_model, settings.exports / "starter-bf16.gguf", "bf16", settings)
     question = [{"role": "user", "content": "What is the capital of France?"}]
-    assert "Paris" in ask_gguf(gguf, question, 16)
+    assert "Paris" in ask_gguf(made.path, question, 16)

@@ -11,7 +11,7 @@ import pytest
 
 from studio.errors import DiskError, ExportError, ModelError, Stopped
 from studio.export.merge import merge
-from studio.files import PARTIAL
+from studio.files import PARTIAL, file_sha256, write_json_safely
 from studio.progress import Step
 from studio.recipe import Recipe, save_recipe
 from studio.settings import Settings
@@ -80,9 +80,12 @@ def test_a_merged_folder_has_all_that_a_model_needs_and_says_how_it_was_made(
     report = json.loads((result.path / "export.json").read_text(encoding="utf-8"))
     assert report["adapter"] == "orders-1" and report["base"] == "tiny-llama"
     assert "4bit" in report["notes"][0] and result.notes == tuple(report["notes"])
+    assert report["adapter_sha256"] == file_sha256(run / "adapter" / "adapter_model.safetensors")
+    assert report["dequantized"] is False
     assert str(settings.home) not in json.dumps(report)
     assert result.bytes == sum(path.stat().st_size for path in result.path.iterdir())
-    assert {"Merging layers", "Writing the merged model"} <= {step.what for step in steps}
+    last = [step for step in steps if step.what == "Merging and writing the model"][-1]
+    assert last.done == last.total and last.unit == "bytes"
 
 
 def test_the_base_is_merged_in_the_format_it_is_stored_in(
@@ -106,9 +109,79 @@ def test_the_adapter_inside_a_run_and_a_checkpoint_know_their_base(
 
     run = _run_folder(settings, tiny_model, adapter)
     checkpoint = shutil.copytree(adapter, run / "checkpoints" / "checkpoint-5")
+    # As training leaves it: with a copy of the recipe, and a mark that it is whole.
+    shutil.copyfile(run / "recipe.yaml", checkpoint / "recipe.yaml")
+    write_json_safely(checkpoint / "complete.json", {"files": {}})
     for folder in (run, run / "adapter", checkpoint):
         assert find_origin(folder).model.source == str(tiny_model)
         assert find_origin(folder).name == "orders-1"
+
+
+def _rounded(folder: Path, quantization: str):  # type: ignore[no-untyped-def]
+    """The base as a run in 4 or 8 bits had it, in full precision again."""
+    import torch
+
+    from studio.device import Device
+    from studio.models.folder import ModelFolder
+    from studio.models.loading import load_base
+    from studio.recipe import Model
+
+    model = Model(source=str(folder), quantization=quantization, dtype="float32")
+    loaded = load_base(model, ModelFolder(folder, "tiny", str(folder)),
+                       Device("cpu", "CPU", "float32", 0))
+    return loaded.dequantize(torch.float32)
+
+
+@pytest.mark.parametrize("quantization", ["4bit", "8bit"])
+def test_a_run_over_a_rounded_base_is_merged_into_that_one_when_asked(
+    tiny_model: Path, adapter: Path, settings: Settings, quantization: str
+) -> None:
+    import torch
+    from peft import PeftModel
+
+    run = _run_folder(settings, tiny_model, adapter, quantization=quantization)
+    full = merge(run, settings.exports / "full", settings)
+    rounded = merge(run, settings.exports / "rounded", settings, dequantized=True)
+    assert "full precision, since" in full.notes[0]
+    assert f"rounded to {quantization}" in rounded.notes[0]
+    expected = PeftModel.from_pretrained(_rounded(tiny_model, quantization), str(adapter))
+    answers = _logits(_loaded(rounded.path))
+    assert torch.equal(answers, _logits(expected.merge_and_unload()))
+    assert not torch.equal(answers, _logits(_loaded(full.path)))
+    assert "quantization_config" not in json.loads((rounded.path / "config.json").read_text())
+
+
+def test_a_run_over_a_full_base_has_no_rounded_one(
+    tiny_model: Path, adapter: Path, settings: Settings
+) -> None:
+    run = _run_folder(settings, tiny_model, adapter)
+    with pytest.raises(ExportError, match="full precision, so there is no rounded one"):
+        merge(run, settings.exports / "merged", settings, dequantized=True)
+
+
+def test_a_plain_lora_is_merged_without_importing_peft_or_transformers(
+    tiny_model: Path, adapter: Path, settings: Settings, tmp_path: Path
+) -> None:
+    """They take five times as long to import as the merge of a small model takes."""
+    from studio.child import Child
+
+    said = tmp_path / "said.txt"
+    root = str(Path(__file__).parents[2])
+    script = f"""
+import sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from studio.export.merge import merge
+from studio.settings import Settings
+merge(Path({str(adapter)!r}), Path({str(settings.exports / "merged")!r}),
+      Settings(home=Path({str(settings.home)!r}), offline=True))
+Path({str(said)!r}).write_text(" ".join(sys.modules))
+"""
+    with Child(["-c", script], cwd=tmp_path) as child:
+        while not child.has_ended():
+            pass
+        assert child.has_succeeded, child.said
+    assert not {"peft", "transformers"} & set(said.read_text().split())
 
 
 def test_a_run_that_trained_every_weight_is_copied(tiny_model: Path, settings: Settings) -> None:
@@ -128,9 +201,13 @@ def _after(count: int) -> Callable[[], bool]:
 
 
 @pytest.mark.parametrize("asked_before", [0, 1, 3, 10])
+@pytest.mark.parametrize("options", [{}, {"use_dora": True}, {"init_lora_weights": "orthogonal"}],
+                         ids=["plain", "by PEFT's layers", "in memory"])
 def test_a_stopped_merge_leaves_nothing(
-    adapter: Path, settings: Settings, asked_before: int
+    tiny_model: Path, settings: Settings, tmp_path: Path, asked_before: int,
+    options: dict[str, object]
 ) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "adapter", seed=5, **options)
     with pytest.raises(Stopped):
         merge(adapter, settings.exports / "merged", settings, stop=_after(asked_before))
     assert list(settings.exports.iterdir()) == []
@@ -140,7 +217,7 @@ def test_a_failing_merge_leaves_nothing_and_an_older_one_stays(
     adapter: Path, settings: Settings, tiny_model: Path
 ) -> None:
     def full_disk(step: Step) -> None:
-        if step.what == "Merging layers" and step.done == 3:
+        if step.what == "Merging and writing the model" and step.done:
             raise OSError("No space left on device")
 
     target = settings.exports / "merged"

@@ -139,3 +139,16 @@ def test_a_model_has_one_number_format_also_while_others_are_being_counted(
         loaded.set()
         counting.join()
     assert formats == {torch.bfloat16} and torch.get_default_dtype() == torch.float32
+
+
+def test_the_head_of_several_prompts_is_multiplied_at_once(folder: ModelFolder) -> None:
+    """A view with gaps would be multiplied row by row, with a copy of the head for each."""
+    import torch
+
+    seen: list[bool] = []
+    base = load_base(Model(source=str(folder.path), dtype="bfloat16"), folder, CPU)
+    base.get_output_embeddings().register_forward_pre_hook(
+        lambda _head, given: seen.append(given[0].is_contiguous()))
+    base.generate(input_ids=torch.ones(3, 5, dtype=torch.long), max_new_tokens=2, do_sample=False,
+                  pad_token_id=0)
+    assert seen == [True, True]

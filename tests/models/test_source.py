@@ -24,7 +24,8 @@ def test_a_model_folder_is_found(tiny_model: Path, settings: Settings) -> None:
     assert (found.path, found.name) == (tiny_model, tiny_model.name)
 
 
-@pytest.mark.parametrize("path", ["/no/such/model", "./model", "~/model", "C:\\models\\x", "a/b/c"])
+@pytest.mark.parametrize("path", [
+    "/no/such/model", "./model", "~/model", "~no-such-user/model", "C:\\models\\x", "a/b/c"])
 def test_a_missing_folder_is_said_and_not_looked_up_on_the_hub(
     path: str, settings: Settings
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from studio.recipe import Recipe
+from studio.runs import Run
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -56,3 +57,8 @@ def orders(tmp_path: Path) -> Path:
 def make_recipe(tiny_model: Path, orders: Path) -> MakeRecipe:
     """`tiny_recipe` of the tiny model and the orders."""
     return functools.partial(tiny_recipe, tiny_model, orders)
+
+
+def losses_of(run: Run) -> dict[int, float]:
+    """The logged loss of each step."""
+    return {point.step: point.loss for point in run.story().points}

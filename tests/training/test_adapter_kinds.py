@@ -23,7 +23,7 @@ from studio.recipe import Recipe
 from studio.runs import Run, create_run
 from studio.settings import Settings
 from studio.training.loop import train
-from tests.training.conftest import MakeRecipe
+from tests.training.conftest import MakeRecipe, losses_of
 
 STEPS = 6
 END = 2
@@ -109,10 +109,6 @@ def check_everywhere(settings: Settings, recipe: Recipe, tmp_path: Path) -> None
     else:
         with pytest.raises(ExportError, match="cannot be merged"):
             merge(run.path, tmp_path / "merged", settings)
-
-
-def losses_of(run: Run) -> dict[int, float]:
-    return {point.step: point.loss for point in run.story().points}
 
 
 def plain_model(recipe: Recipe, run: Run) -> Any:

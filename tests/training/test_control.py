@@ -15,7 +15,7 @@ from studio.runs import Run, create_run
 from studio.settings import Settings
 from studio.training.control import Ask, Control, leave_request, request_end, what_is_asked
 from studio.training.loop import train
-from tests.training.conftest import MakeRecipe
+from tests.training.conftest import MakeRecipe, losses_of
 
 BEFORE_TRAINING = ("preparing", "tokenising", "loading")
 AT_WORK: dict[str, Callable[[Run], bool]] = {
@@ -31,10 +31,6 @@ def _of(run: Run, kind: str) -> list[dict[str, Any]]:
 def _state(run: Run) -> str:
     return next((event["state"] for event in reversed(run.events()) if event["type"] == "state"),
                 "")
-
-
-def _losses(run: Run) -> dict[int, float]:
-    return {point.step: point.loss for point in run.story().points}
 
 
 def _asked_when(run: Run, what: Ask, when: Callable[[Run], bool]) -> Control:
@@ -97,7 +93,7 @@ def test_a_paused_run_goes_on_to_the_very_losses_and_evaluations_of_an_uninterru
     run = _train_and_ask(settings, recipe, "pause", AT_WORK[place])
     assert run.story().state == "paused" and run.story().step == (1 if place == "training" else 2)
     assert train(recipe, run, Control(), settings=settings, resume=True) == "done"
-    assert _losses(run) == _losses(whole) and run.story().evals == whole.story().evals
+    assert losses_of(run) == losses_of(whole) and run.story().evals == whole.story().evals
     assert [step for step, _ in run.story().evals] == [2, 4]
 
 

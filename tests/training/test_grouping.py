@@ -16,7 +16,7 @@ from studio.settings import Settings
 from studio.training.choices import choose_grouping
 from studio.training.grouping import grouped_sampler, padding_share
 from studio.training.loop import train
-from tests.training.conftest import MakeRecipe
+from tests.training.conftest import MakeRecipe, losses_of
 from tests.training.methods.conftest import JUDGED, PAIRS, write_lines
 
 _LENGTHS = [random.Random(number).randint(10, 200) for number in range(400)]
@@ -87,10 +87,6 @@ def _grouped(run: Run) -> bool:
     return bool(run.story().plan["grouped"])
 
 
-def _losses(run: Run) -> dict[int, float]:
-    return {point.step: point.loss for point in run.story().points}
-
-
 def test_a_grouped_run_goes_on_to_the_very_losses_of_an_uninterrupted_one(
     settings: Settings, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
@@ -101,17 +97,17 @@ def test_a_grouped_run_goes_on_to_the_very_losses_of_an_uninterrupted_one(
         training__logging_steps=1)
     whole = create_run(settings, recipe, "whole")
     assert train(recipe, whole, never, settings=settings) == "done"
-    assert _grouped(whole) and len(_losses(whole)) == 24
+    assert _grouped(whole) and len(losses_of(whole)) == 24
     parts = create_run(settings, recipe, "parts")
     for stop_at in (5, 16):  # in the midst of the first epoch, and of the second one
         train(recipe, parts, lambda at=stop_at: parts.story().step >= at, settings=settings,
               resume=stop_at > 5)
         assert parts.story().state == "stopped"
     assert train(recipe, parts, never, settings=settings, resume=True) == "done"
-    assert _losses(parts) == _losses(whole)
+    assert losses_of(parts) == losses_of(whole)
     other = create_run(settings, recipe, "other")
     train(recipe.with_values({"speed.group_by_length": False}), other, never, settings=settings)
-    assert not _grouped(other) and _losses(other) != _losses(whole)
+    assert not _grouped(other) and losses_of(other) != losses_of(whole)
 
 
 def test_auto_groups_in_a_real_run_and_says_so(

@@ -11,15 +11,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from studio.arbiter import Arbiter
+from studio.arbiter import Arbiter, Holder
 from studio.errors import RunError
-from studio.runs import Run, create_run, open_run
+from studio.runs import create_run, open_run
 from studio.settings import Settings
 from studio.training.control import Control
 from studio.training.isolated import train_isolated
 from studio.training.job import JobRunner
 from studio.training.loop import train
-from tests.training.conftest import MakeRecipe
+from tests.training.conftest import MakeRecipe, losses_of
 
 
 def _child() -> psutil.Process:
@@ -30,10 +30,6 @@ def _child() -> psutil.Process:
         if found:
             return found[0]
         time.sleep(0.01)
-
-
-def _losses(run: Run) -> dict[int, float]:
-    return {point.step: point.loss for point in run.story().points}
 
 
 def test_a_run_paused_in_a_process_of_its_own_goes_on_here_to_the_very_same_losses(
@@ -57,7 +53,7 @@ def test_a_run_paused_in_a_process_of_its_own_goes_on_here_to_the_very_same_loss
     whole = create_run(settings, recipe, "whole")
     train(recipe, whole, lambda: whole.story().step >= run.story().step, settings=settings)
     assert run.story().step >= paused_at + 2
-    assert _losses(run).items() <= _losses(whole).items()
+    assert losses_of(run).items() <= losses_of(whole).items()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system ends no process for memory")
@@ -72,6 +68,27 @@ def test_a_process_that_the_system_kills_is_told_as_memory_that_ran_out(
     assert story.state == "failed" and story.error is not None
     assert "memory runs out" in story.error[0] and "batch_size" in story.error[1]
     assert jobs.trouble is None and jobs.active is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system ends no process for memory")
+def test_a_process_that_the_system_kills_is_followed_by_one_that_has_the_memory_of_an_idle_chat(
+    settings: Settings, make_recipe: MakeRecipe
+) -> None:
+    arbiter = Arbiter(lambda: 10**12)
+    jobs = JobRunner(settings, arbiter)
+    chat = Holder("The chat", "Close it.", lambda: True, need=lambda: 10**9)
+    arbiter.acquire(chat)
+    run = jobs.start(make_recipe(training__max_steps=40, training__save_steps=2), "a",
+                     isolated=True)
+    while not run.checkpoints():
+        time.sleep(0.01)
+    assert arbiter.holds(chat)
+    _child().kill()
+    jobs.wait()
+    story = run.story()
+    assert story.state == "done" and story.adapted == {} and not arbiter.holds(chat)
+    assert "The chat shared it and was unloaded" in "".join(story.log_tail)
 
 
 @pytest.mark.slow

@@ -198,6 +198,7 @@ def test_a_run_whose_folder_is_gone_leaves_its_trouble_with_the_runner(
     jobs = JobRunner(settings, arbiter)
     run = jobs.start(make_recipe(training__max_steps=100_000), "a")
     while run.story().step < 1:
+        assert jobs.active is not None, (jobs.trouble, run.story().error)
         time.sleep(0.02)
     while run.path.exists():  # the training may write into it meanwhile
         shutil.rmtree(run.path, ignore_errors=True)

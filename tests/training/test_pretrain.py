@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from studio.runs import Run, create_run
+from studio.runs import create_run
 from studio.settings import Settings
 from studio.training.loop import train
-from tests.training.conftest import MakeRecipe
+from tests.training.conftest import MakeRecipe, losses_of
 
 
 @pytest.fixture
@@ -31,10 +31,6 @@ def _recipe(make_recipe: MakeRecipe, shelf: Path, **changes: Any) -> Any:
                        **{"training__learning_rate": 1e-2, "adapter__rank": 32, **changes})
 
 
-def _losses(run: Run) -> dict[int, float]:
-    return {point.step: point.loss for point in run.story().points}
-
-
 @pytest.mark.parametrize("packing", [True, False])
 def test_the_loss_on_the_text_falls_and_plain_peft_measures_the_same(
     settings: Settings, make_recipe: MakeRecipe, shelf: Path, tiny_model: Path, packing: bool
@@ -47,7 +43,7 @@ def test_the_loss_on_the_text_falls_and_plain_peft_measures_the_same(
                      training__eval_steps=15, data__packing=packing)
     run = create_run(settings, recipe, "run")
     assert train(recipe, run, lambda: False, settings=settings) == "done"
-    losses = _losses(run)
+    losses = losses_of(run)
     evaluations = [event["loss"] for event in run.events() if event["type"] == "eval"]
     assert losses[30] < losses[1] - 0.6
     assert evaluations[-1] < evaluations[0]
@@ -75,7 +71,7 @@ def test_a_stopped_run_goes_on_to_the_very_losses_of_an_uninterrupted_one(
     assert train(recipe, whole, lambda: False, settings=settings) == "done"
     assert train(recipe, parts, lambda: parts.story().step >= 3, settings=settings) == "stopped"
     assert train(recipe, parts, lambda: False, settings=settings, resume=True) == "done"
-    assert _losses(parts) == _losses(whole)
+    assert losses_of(parts) == losses_of(whole)
 
 
 def test_a_pass_over_the_text_has_as_many_steps_as_its_rows_ask_for(

@@ -48,7 +48,9 @@ def test_the_last_answer_of_a_conversation_is_asked_for(
         assert tokenizer.decode(prompt.ids) == (
             "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\nHi<|im_end|>\n"
             f"<|im_start|>user\nWhat is {number}?<|im_end|>\n<|im_start|>assistant\n")
-        assert prompt.expected_tokens == len(tokenizer.encode(f"It is {number}.<|im_end|>"))
+        assert list(prompt.expected_ids) == tokenizer.encode(f"It is {number}.<|im_end|>")
+        assert prompt.expected_tokens == len(prompt.expected_ids)
+        assert [turn["content"] for turn in prompt.turns] == ["Hello", "Hi", f"What is {number}?"]
 
 
 def test_an_answer_that_training_never_sees_is_not_asked_for(

@@ -23,7 +23,7 @@ from studio.settings import Settings
 from studio.training.loop import train
 from studio.training.methods.supervised import labelled_positions, only_positions
 from studio.training.rows import can_join_rows, measuring, pack
-from tests.training.conftest import MakeRecipe
+from tests.training.conftest import MakeRecipe, losses_of
 from tests.training.test_rows import CPU, _dataset, _examples
 
 BITS = ("4bit", "8bit")
@@ -115,10 +115,6 @@ def _run(settings: Settings, recipe: Recipe, name: str) -> Run:
     return run
 
 
-def _losses(run: Run) -> dict[int, float]:
-    return {point.step: point.loss for point in run.story().points}
-
-
 def _evaluations(run: Run) -> list[float]:
     return [event["loss"] for event in run.events() if event["type"] == "eval"]
 
@@ -167,7 +163,7 @@ def test_the_loss_falls_and_plain_peft_measures_the_same_on_the_saved_adapter(
                          adapter__rank=32, training__learning_rate=1e-2,
                          training__gradient_checkpointing=True)
     run = _run(settings, recipe, "run")
-    losses, evaluations = _losses(run), _evaluations(run)
+    losses, evaluations = losses_of(run), _evaluations(run)
     assert losses[24] < losses[1] - 0.5
     assert evaluations[-1] < evaluations[0]
     saved = load_file(run.adapter_path / "adapter_model.safetensors")
@@ -186,12 +182,12 @@ def test_a_stopped_run_goes_on_to_the_very_losses_of_an_uninterrupted_one(
     settings: Settings, make_recipe: MakeRecipe, bits: str, changes: dict[str, Any]
 ) -> None:
     recipe = make_recipe(model__quantization=bits, training__max_steps=6, **changes)
-    whole = _losses(_run(settings, recipe, "whole"))
+    whole = losses_of(_run(settings, recipe, "whole"))
     parts = create_run(settings, recipe, "parts")
     assert train(recipe, parts, lambda: parts.story().step >= 3, settings=settings) == "stopped"
     assert 3 <= parts.story().step < 6
     assert train(recipe, parts, lambda: False, settings=settings, resume=True) == "done"
-    assert _losses(parts) == whole
+    assert losses_of(parts) == whole
 
 
 @pytest.mark.parametrize("optimizer", ["adamw_8bit", "paged_adamw_8bit"])
@@ -209,7 +205,7 @@ def test_8_bit_optimizers_keep_their_states_in_8_bits_on_a_processor(
             if getattr(tensor, "ndim", 0) == 2 and tensor.numel() >= SMALLEST_8BIT}
     assert held == {"torch.uint8"}  # the two moments of every larger matrix
     plain = _run(settings, recipe.with_values({"training.optimizer": "adamw_torch"}), "plain")
-    assert _losses(run)[3] == pytest.approx(_losses(plain)[3], rel=2e-2)
+    assert losses_of(run)[3] == pytest.approx(losses_of(plain)[3], rel=2e-2)
 
 
 @pytest.mark.parametrize("bits", BITS)
@@ -221,7 +217,7 @@ def test_variants_of_lora_learn_on_a_quantised_base(
     settings: Settings, make_recipe: MakeRecipe, bits: str, changes: dict[str, Any]
 ) -> None:
     recipe = make_recipe(model__quantization=bits, training__max_steps=5, **changes)
-    losses = _losses(_run(settings, recipe, "run"))
+    losses = losses_of(_run(settings, recipe, "run"))
     assert losses[5] < losses[1]
 
 
@@ -236,7 +232,7 @@ def test_the_starter_model_learns_in_few_bits_and_is_the_same_when_reloaded(
         "data.eval_fraction": 0.02, "monitor.sample_records": 0, "monitor.forgetting": False,
     })
     run = _run(settings, recipe, "run")
-    losses, evaluations = _losses(run), _evaluations(run)
+    losses, evaluations = losses_of(run), _evaluations(run)
     assert losses[12] < losses[1] / 2
     assert evaluations[-1] < evaluations[0]
     model = _reloaded(run, starter_model, recipe)

@@ -16,11 +16,7 @@ from studio.recipe import Recipe
 from studio.runs import Run, create_run
 from studio.settings import Settings
 from studio.training.loop import train
-from tests.training.conftest import MakeRecipe
-
-
-def _losses(run: Run) -> dict[int, float]:
-    return {point.step: point.loss for point in run.story().points}
+from tests.training.conftest import MakeRecipe, losses_of
 
 
 def _train(settings: Settings, recipe: Recipe, name: str) -> Run:
@@ -39,13 +35,13 @@ def test_a_stopped_run_goes_on_to_the_very_losses_of_an_uninterrupted_one(
     settings: Settings, make_recipe: MakeRecipe, changes: dict[str, Any]
 ) -> None:
     recipe = make_recipe(training__max_steps=9, **changes)
-    whole = _losses(_train(settings, recipe, "whole"))
+    whole = losses_of(_train(settings, recipe, "whole"))
     parts = create_run(settings, recipe, "parts")
     assert train(recipe, parts, lambda: parts.story().step >= 3, settings=settings) == "stopped"
     stopped_at = parts.story().step
     assert 3 <= stopped_at < 9
     assert train(recipe, parts, lambda: False, settings=settings, resume=True) == "done"
-    assert _losses(parts) == whole
+    assert losses_of(parts) == whole
     notes = [event["text"] for event in parts.events() if event["type"] == "note"]
     assert [note for note in notes if "checkpoint" in note] == [
         f"Going on from the checkpoint at step {stopped_at}."]
@@ -59,12 +55,12 @@ def test_a_run_stopped_while_measuring_goes_on_to_the_same_losses(
 ) -> None:
     recipe = make_recipe(training__max_steps=6, adapter__dropout=0.1, data__eval_fraction=0.2,
                          training__eval_steps=3)
-    whole = _losses(_train(settings, recipe, "whole"))
+    whole = losses_of(_train(settings, recipe, "whole"))
     parts = create_run(settings, recipe, "parts")
     train(recipe, parts, lambda: parts.story().state == "evaluating", settings=settings)
     assert parts.story().step == 3
     train(recipe, parts, lambda: False, settings=settings, resume=True)
-    assert _losses(parts) == whole
+    assert losses_of(parts) == whole
 
 
 def test_without_a_checkpoint_it_starts_again_and_says_so(
@@ -76,7 +72,7 @@ def test_without_a_checkpoint_it_starts_again_and_says_so(
                  settings=settings) == "stopped"
     assert train(recipe, run, lambda: False, settings=settings, resume=True) == "done"
     assert any("starts again at step 0" in line for line in run.story().log_tail)
-    assert sorted(_losses(run)) == [1, 2, 3]
+    assert sorted(losses_of(run)) == [1, 2, 3]
 
 
 def test_a_finished_run_cannot_go_on(settings: Settings, make_recipe: MakeRecipe) -> None:

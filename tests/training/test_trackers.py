@@ -26,7 +26,7 @@ from studio.settings import Settings
 from studio.training import tracker_kinds
 from studio.training.loop import train
 from studio.training.trackers import require_trackers, tracker_id
-from tests.training.conftest import MakeRecipe
+from tests.training.conftest import MakeRecipe, losses_of
 
 SECRET = "local-" + "5ecre7c0de" * 4
 _WANDB_BLOCK, _WANDB_HEAD = 32768, 7
@@ -53,10 +53,6 @@ def wandb_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def _warnings(run: Run) -> list[str]:
     return [event["text"] for event in run.events()
             if event["type"] == "note" and event["level"] == "warning"]
-
-
-def _losses(run: Run) -> dict[int, float]:
-    return {point.step: point.loss for point in run.story().points}
 
 
 def _records(path: Path) -> Iterator[bytes]:
@@ -131,7 +127,7 @@ def test_a_resumed_run_goes_on_with_the_same_curves_and_no_secret_is_left_anywhe
     assert {**os.environ, "CRC32C_SW_MODE": ""} == {**before, "CRC32C_SW_MODE": ""}
     assert not [text for text in _warnings(run) if "left out" in text]
 
-    losses = list(_losses(run).items())
+    losses = list(losses_of(run).items())
     files = _tensorboard(run)
     assert files["train/loss"] == [(step, pytest.approx(loss, rel=1e-6)) for step, loss in losses]
     assert [step for step, _ in files["eval/loss"]] == [3, 6]
@@ -156,7 +152,7 @@ def test_trackers_change_nothing_that_is_learned(
         recipe = make_recipe(monitor__tensorboard=is_on, training__max_steps=4)
         run = create_run(settings, recipe, f"tracked-{is_on}")
         train(recipe, run, lambda: False, settings=settings)
-        losses.append(_losses(run))
+        losses.append(losses_of(run))
     assert losses[0] == losses[1] and len(losses[0]) == 4
 
 
@@ -171,7 +167,7 @@ def test_a_tracker_whose_server_is_out_of_reach_is_left_out_with_one_warning(
     run = create_run(online, recipe, "alone")
     assert train(recipe, run, lambda: False, settings=online) == "done"
     [warning] = [text for text in _warnings(run) if "Weights & Biases" in text]
-    assert "the run goes on" in warning and len(_losses(run)) == 3
+    assert "the run goes on" in warning and len(losses_of(run)) == 3
     for file in settings.home.rglob("*"):
         assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
 

@@ -11,7 +11,6 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from studio.about import About
 from studio.comparison import differences, summary
 from studio.errors import RunError
 from studio.recipe import Recipe
@@ -30,6 +29,7 @@ from studio.ui.charts_compare import (
 from studio.ui.live_plot import figure_value
 from studio.ui.panels import compare, compare_view, run_about, runs_table
 from studio.ui.panels.runs_table_view import Order, ordered, runs_view
+from studio.ui.seen import NEVER
 from studio.ui.shared import Shared
 from studio.ui.shelf import RunRow
 from studio.ui.studio import Studio
@@ -182,8 +182,8 @@ def test_a_run_that_was_deleted_drops_out_and_the_others_keep_their_colour(studi
 @pytest.mark.parametrize("kept", ["", "{", "[1]", '"x"', '{"a": "0", "b": -1}', '{"a": 1e9}'])
 def test_what_the_browser_kept_is_not_trusted(studio: Studio, kept: str):
     made(studio, "a")
-    assert compare.read_kept(kept) == {}
-    assert compare.read_kept('{"a": 3, "b": null}') == {"a": 3}
+    assert compare.read_places(kept) == {}
+    assert compare.read_places('{"a": 3, "b": null}') == {"a": 3}
 
 
 def test_a_damaged_recipe_is_said_and_the_rest_is_shown(studio: Studio):
@@ -260,9 +260,9 @@ def test_a_row_that_did_not_change_is_not_read_again_and_a_title_shows_at_once(s
 
 def test_name_and_note_follow_the_open_run_and_leave_typing_alone(studio: Studio):
     made(studio, "a").set_about(title="Mine", note="Text")
-    first = run_about.boxes_view(studio, "a", None)
-    assert first[1:] == ["Mine", "Text", ("a", About("Mine", "Text"))]
-    assert run_about.boxes_view(studio, "a", first[-1]) == [SKIP] * 4
+    first = run_about.boxes_view(studio, "a", NEVER)
+    assert first[1:3] == ["Mine", "Text"]
+    assert run_about.boxes_view(studio, "a", first[-1]) == SKIP
     studio.shelf.get("a").set_about(title="Changed elsewhere")
     assert run_about.boxes_view(studio, "a", first[-1])[1] == "Changed elsewhere"
 

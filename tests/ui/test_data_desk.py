@@ -67,6 +67,25 @@ def test_the_whole_set_is_reported_and_shown_record_by_record(
     assert learned.startswith("one one one one one")
 
 
+def test_a_set_that_is_begun_late_does_not_take_the_place_of_the_one_followed_after_it(
+    settings: Settings, recipe: Recipe, tmp_path: Path
+) -> None:
+    desk = DataDesk(settings)
+    other = write(tmp_path / "other.jsonl", [{"prompt": "Say hello", "completion": "hello"}] * 3)
+    first = desk.follow(recipe)
+    second = desk.follow(recipe.with_values({"data.source": str(other)}), first)
+    desk.begin(second)
+    desk.begin(first)
+    look = desk.wait(second, PATIENCE_SECONDS)
+    assert look is not None and look.state == "done" and look.report is not None
+    assert look.report.statistics.examples == 3
+
+    # Followed once more, it is the newest again.
+    key, look = whole_look(desk, recipe, second)
+    assert key == first and look.state == "done" and look.report is not None
+    assert look.report.statistics.examples == 6
+
+
 def test_columns_that_only_the_recipe_knows_give_tokens(
     settings: Settings, recipe: Recipe, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from studio.recipe import Recipe
 from studio.settings import Settings
 from studio.ui.panels import dry_run, dry_run_view
 from studio.ui.reading import Reading
+from studio.ui.seen import NEVER
 from studio.ui.studio import Studio
 from studio.ui.tasks import TaskView
 from tests.training.measured import on_gpu
@@ -71,7 +72,7 @@ def test_the_page_follows_the_work_and_sends_nothing_twice(settings: Settings) -
 
     studio.dry_runs.start("Dry run", work)
     try:
-        start, stop, shown, result, seen = dry_run.page(studio, -1)
+        start, stop, shown, result, seen = dry_run.page(studio, NEVER)
         assert not start.visible and stop.visible and result == gr.skip()
         assert shown.visible
         holder = studio.arbiter.holder

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from studio.device import Device
@@ -15,7 +13,7 @@ from studio.presets import starter_recipe
 from studio.recipe import Adapter, Model
 from studio.settings import Settings
 from studio.ui.charts_memory import legend
-from studio.ui.panels.job_memory import chat_room, job_view, merge_room
+from studio.ui.panels.job_memory import chat_room, job_view
 from studio.ui.panels.simulate import result_view
 from studio.ui.studio import Studio
 from tests.hardware.shapes import shape_of
@@ -42,11 +40,10 @@ def test_every_part_can_be_reached_by_keyboard_and_has_a_plain_name() -> None:
     assert "30 layers x 384 keys and values" in page
 
 
-def test_a_chat_and_a_merge_are_told_from_the_shape_alone(settings: Settings) -> None:
+def test_a_chat_is_told_from_the_shape_alone(settings: Settings) -> None:
     studio = Studio(settings)
     chat = chat_room(studio, Model(), 2, [Adapter()])
     assert "A conversation of 2,048 tokens takes about" in chat
-    assert re.search(r"GB of disk|MB of disk", merge_room(studio, Model(), Adapter()))
     assert not settings.models.exists()
 
 

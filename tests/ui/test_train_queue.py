@@ -21,6 +21,7 @@ from studio.ui import notify
 from studio.ui.app import ALLOWED_HOSTS
 from studio.ui.panels import grid_box, queue_panel, queue_view
 from studio.ui.panels.queue_view import QueueState, Waiting
+from studio.ui.seen import NEVER
 from studio.ui.studio import Studio
 from tests.ui.work import short_recipe, story
 
@@ -59,7 +60,7 @@ def test_runs_are_moved_and_removed_by_their_buttons(studio: Studio):
 def test_the_first_cannot_go_up_nor_the_last_down():
     page = queue_view.waiting_view([Waiting("a", False), Waiting("b", True)])
     first, second = page.split("</li>")[:2]
-    assert 'data-what="up" data-run="a"' in first and first.count(" disabled") == 1
+    assert 'data-what="up" data-name="a"' in first and first.count(" disabled") == 1
     assert first.index(" disabled") < first.index('data-what="down"')
     assert second.count(" disabled") == 1
     assert second.index('data-what="down"') < second.index(" disabled")
@@ -86,7 +87,7 @@ def test_the_queue_tells_whether_it_is_held_and_why_it_waits():
 
 
 def test_an_unchanged_queue_is_sent_nothing_and_a_changed_one_is(studio: Studio):
-    first = queue_panel.page(queue_panel.look(studio), queue_panel.NEVER)
+    first = queue_panel.page(queue_panel.look(studio), NEVER)
     assert queue_panel.page(queue_panel.look(studio), first[-1]) == gr.skip()
     studio.queue.add(starter_recipe(), "a")
     again = queue_panel.page(queue_panel.look(studio), first[-1])

@@ -21,6 +21,7 @@ from studio.ui.panels.train_samples_view import (
     stretches,
     timeline_view,
 )
+from studio.ui.seen import NEVER
 from tests.ui.work import short_recipe, story
 
 
@@ -92,13 +93,14 @@ def test_wrong_answers_come_first_and_only_the_latest_scoring_counts() -> None:
 
 def test_a_real_run_fills_the_card_once(settings: Settings, tiny_model: Path,
                                         tmp_path: Path) -> None:
-    assert train_samples.page(None, [""]) == gr.skip()
+    nothing = train_samples.page(None, NEVER)
+    assert train_samples.page(None, nothing[-1]) == gr.skip()
     recipe = short_recipe(tiny_model, tmp_path, **{
         "data.eval_fraction": 0.25, "monitor.sample_records": 1, "monitor.sample_tokens": 8,
         "monitor.sample_prompts": ["7 pizzas"], "monitor.scorer": "json_valid"})
     run = create_run(settings, recipe, "a")
     train(recipe, run, lambda: False, settings=settings)
-    first = train_samples.page(run, [])
+    first = train_samples.page(run, NEVER)
     card, timeline, measures, _, plot, scored, seen = first
     assert card.visible is not False and "7 pizzas" in timeline and "Step 0" in timeline
     assert "valid JSON, of 3 answers" in measures and "loss on general text" in measures

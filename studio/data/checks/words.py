@@ -14,10 +14,12 @@ _BREAKS = string.punctuation + (
     "\u3001\u3002\u300c\u300d\u300e\u300f\uff01\uff08\uff09\uff0c\uff0e\uff1a\uff1b\uff1f\u30fb")
 _TO_SPACES = str.maketrans(_BREAKS, " " * len(_BREAKS))
 
-_UNSPACED = re.compile(
-    "[\u0e01-\u0e5b\u3005-\u3007\u3041-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
-"""Scripts that put no space between words (Thai, Chinese, Japanese), and Korean: one character
-counts as a word there."""
+UNSPACED_SCRIPTS = (
+    "\u0e01-\u0e5b\u3005-\u3007\u3041-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff")
+"""Scripts that put no space between words (Thai, Chinese, Japanese), and Korean, as the inside of a
+regular expression's brackets: one character counts as a word there."""
+
+_UNSPACED = re.compile(f"[{UNSPACED_SCRIPTS}]")
 
 
 def words_of(text: str) -> list[str]:

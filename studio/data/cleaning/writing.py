@@ -21,7 +21,7 @@ from studio.data.cleaning.plan import Plan, plan_of
 from studio.data.findings import Finding, Remedy
 from studio.data.lab.store import dump_row
 from studio.errors import DiskError, Stopped
-from studio.files import file_written_whole, safe_name, write_json_safely
+from studio.files import file_written_whole, free_path, safe_name, write_json_safely
 from studio.progress import Progress, ShouldStop, Step, never, silent
 
 if TYPE_CHECKING:
@@ -141,15 +141,11 @@ def _cleaned_file(
 
 def _free_paths(whole: Whole, target: Path) -> list[Path]:
     """name-cleaned.jsonl for each source, or name-cleaned-2.jsonl and so on where that is taken."""
-    taken: list[Path] = []
+    paths: list[Path] = []
     for source in whole.sources:
         name = safe_name(Path(source.name).name.split(".")[0], "data")
-        count, path = 1, target / f"{name}-cleaned.jsonl"
-        while path in taken or path.exists():
-            count += 1
-            path = target / f"{name}-cleaned-{count}.jsonl"
-        taken.append(path)
-    return taken
+        paths.append(free_path(target, f"{name}-cleaned", ".jsonl", paths))
+    return paths
 
 
 def _record(

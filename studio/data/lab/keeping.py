@@ -6,12 +6,10 @@ Everything here can be made again from the sources.
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from studio.files import PARTIAL, remove_leftovers
+from studio.files import PARTIAL, delete_folder, remove_leftovers
 
 KEPT_SETS = 10
 
@@ -23,7 +21,8 @@ def used_now(folder: Path) -> None:
     sets = [path for path in folder.parent.iterdir()
             if path.is_dir() and not path.name.startswith(PARTIAL)]
     for old in sorted(sets, key=_last_use, reverse=True)[KEPT_SETS:]:
-        _forget(old)
+        with suppress(OSError):  # Windows refuses while a run reads from it; then it stays
+            delete_folder(old)
 
 
 def _last_use(folder: Path) -> float:
@@ -31,12 +30,3 @@ def _last_use(folder: Path) -> float:
         return folder.stat().st_mtime
     except FileNotFoundError:  # another studio forgot it
         return 0.0
-
-
-def _forget(folder: Path) -> None:
-    """Renamed first, so that nobody finds half of it. Windows refuses while a run reads from it;
-    then it stays until the next time."""
-    aside = folder.with_name(f"{PARTIAL}{folder.name}-{uuid.uuid4().hex[:8]}")
-    with suppress(OSError):
-        folder.rename(aside)
-        shutil.rmtree(aside, ignore_errors=True)

@@ -19,6 +19,7 @@ from studio.data.reading.endings import is_readable
 from studio.data.reading.files import kind_of, local_files
 from studio.data.reading.hub import hub_part, is_hub_spec
 from studio.errors import DataError
+from studio.files import typed_path
 from studio.progress import ShouldStop, never
 from studio.recipe.base import STARTER
 from studio.recipe.data import Data
@@ -119,10 +120,18 @@ def _content(
         raise DataError(f"{spec} is an address, not a file or a Hub id.",
                         "Download it and give the path, or give the id as owner/name.")
     own = starter_file(spec)
-    path = own or _path(spec)
+    path = own or typed_path(spec)
     if own or _is_path(spec, path):
         return path.name or spec, local_files(path, settings, data.split, whole=data.divides)
     return spec, hub_part(spec, data.split, config, revision, settings)
+
+
+def hub_dataset(spec: str) -> str | None:
+    """The id of the Hub dataset that `spec` names; None for a file, a folder, or what comes with
+    the studio."""
+    if starter_file(spec) or _is_path(spec, typed_path(spec)):
+        return None
+    return spec.partition(":")[0].partition("#")[0]
 
 
 def _is_path(spec: str, path: Path) -> bool:
@@ -130,13 +139,6 @@ def _is_path(spec: str, path: Path) -> bool:
     if is_readable(path) or kind_of(path) != "missing":
         return True
     return not is_hub_spec(spec)
-
-
-def _path(spec: str) -> Path:
-    try:
-        return Path(spec).expanduser()
-    except RuntimeError:  # "~somebody" who has no home
-        return Path(spec)
 
 
 def _is_note(block: Block) -> bool:

@@ -82,9 +82,14 @@ def stop_token_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 def end_ids_of(tokenizer: PreTrainedTokenizerBase, generation_config: Any) -> frozenset[int]:
     """Every id that ends an answer, by the model's generation config or by the tokenizer."""
-    ends = generation_config.eos_token_id
-    named = ends if isinstance(ends, list) else [] if ends is None else [ends]
-    return frozenset([*named, *stop_token_ids(tokenizer)])
+    return frozenset([*named_ends(generation_config.eos_token_id), *stop_token_ids(tokenizer)])
+
+
+def named_ends(eos_token_id: int | list[int] | None) -> list[int]:
+    """The ids that a generation config names there: none, one, or several."""
+    if eos_token_id is None:
+        return []
+    return eos_token_id if isinstance(eos_token_id, list) else [eos_token_id]
 
 
 def end_of_answer(tokenizer: PreTrainedTokenizerBase, template: str) -> int | None:

@@ -31,6 +31,10 @@ class StudioTrainer(SavingMixin):
     least_rows = 1
     """Rows of a micro-batch with which the method still makes sense."""
 
+    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        """Rows come tokenised."""
+        return dataset
+
     def weight_of(self, inputs: dict[str, Any], name: str) -> int:
         """What the mean `name` ("loss", or one of TRL's metrics) of this batch counts in the mean
         over the held-out part: its labelled tokens."""

@@ -15,13 +15,13 @@ from studio.recipe import Recipe
 from studio.recipe.usual import preference_beta
 from studio.runs import Run
 from studio.training.grouping import STRATEGY
-from studio.training.methods.arguments import arguments_of
+from studio.training.methods.arguments import arguments_of, parts_of
 from studio.training.methods.collators import JudgedCollator
 from studio.training.methods.common import StudioTrainer
 from studio.training.methods.labelled_head import score_labelled_only
 from studio.training.methods.preference import check_head
 from studio.training.methods.reference import check_reference, reference_adapter, second_copy
-from studio.training.reporter import TrainReporter, as_callback
+from studio.training.reporter import TrainReporter
 from studio.training.setup import Setup
 
 _LOSS = "kto"
@@ -44,29 +44,30 @@ def least_rows(recipe: Recipe) -> int:
     return 2 if recipe.training.method == "kto" and recipe.preference.kto_loss == _LOSS else 1
 
 
+def needs_last_left_out(recipe: Recipe, rows: int) -> bool:
+    """Whether the last micro-batch would be one example, which cannot be compared with itself."""
+    batch = recipe.training.batch_size
+    return least_rows(recipe) > 1 and rows > batch and rows % batch == 1
+
+
 def make(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter) -> Any:
     """The trainer; `setup.train` has the columns input_ids, labels and is_good."""
     from trl import KTOConfig
 
     wanted = recipe.preference
-    rows, batch = len(setup.train), recipe.training.batch_size
     arguments = arguments_of(
         KTOConfig, recipe, run, setup, max_length=None, remove_unused_columns=False,
         loss_type=wanted.kto_loss, beta=preference_beta(recipe),
         desirable_weight=wanted.desirable_weight, undesirable_weight=wanted.undesirable_weight,
         train_sampling_strategy="sequential",
-        # A last micro-batch of one example would be compared with itself.
-        dataloader_drop_last=wanted.kto_loss == _LOSS and rows > batch and rows % batch == 1,
+        dataloader_drop_last=needs_last_left_out(recipe, len(setup.train)),
     )
     reference = second_copy(recipe, setup)
     with reference_adapter(recipe, setup.model):
-        trainer = _trainer_class()(
-            model=setup.model, ref_model=reference, args=arguments, train_dataset=setup.train,
-            eval_dataset=setup.held_out, processing_class=setup.tokenizer,
+        trainer = _trainer_class()(**parts_of(
+            arguments, setup, reporter, ref_model=reference,
             data_collator=JudgedCollator(setup.tokenizer.pad_token_id, recipe.data.max_length,
-                                         wanted.kto_loss == _LOSS),
-            callbacks=[as_callback(reporter)],
-        )
+                                         wanted.kto_loss == _LOSS)))
     # TRL insists on the file's order for the pairs that it would have made from it.
     trainer.args.train_sampling_strategy = STRATEGY if setup.lengths else "random"
     trainer.least_rows = least_rows(recipe)
@@ -87,10 +88,6 @@ class JudgedMixin(StudioTrainer):
     """What the studio changes in TRL's KTO trainer."""
 
     args: Any
-
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        """Rows come tokenised."""
-        return dataset
 
     def get_eval_dataloader(self, *args: Any, **kwargs: Any) -> Any:
         """Every held-out row, also where the training leaves its last micro-batch out."""

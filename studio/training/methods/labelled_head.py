@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+from studio.models.wrapped import without_wrapper
 from studio.training.methods.supervised import labelled_positions, only_positions
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _PER_TOKEN = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top
 def score_labelled_only(model: Any) -> None:
     """From now on `model(..., fused_lm_head=True)` computes the head where the next token has a
     label; everywhere else its outputs are zero. `model` went through TRL's `add_fused_lm_head`."""
-    inner = model.get_base_model() if hasattr(model, "peft_config") else model
+    inner = without_wrapper(model)
     whole = inner.forward
 
     @functools.wraps(whole)

@@ -15,7 +15,7 @@ from studio.hardware.objectives import WRITTEN_TOGETHER
 from studio.models.generation import pad_id_of, readable
 from studio.progress import Step
 from studio.recipe import Recipe
-from studio.training.answering import context_tokens, generated
+from studio.training.answering import answer_limit, generated
 from studio.training.reporter import TrainReporter
 from studio.training.rewards import Written
 from studio.training.rows import measuring
@@ -75,13 +75,12 @@ class OwnAnswers:
         from transformers import GenerationConfig
 
         wanted = self.recipe.reinforcement
-        context = context_tokens(model)
-        room = wanted.answer_tokens if context is None else context - max(map(len, rows))
         # Set in full, or generate() would take the model's own values, such as its top-k.
         return GenerationConfig(
-            max_new_tokens=max(1, min(wanted.answer_tokens, room)), do_sample=True, num_beams=1,
-            temperature=wanted.temperature, top_p=wanted.top_p, top_k=0, repetition_penalty=1.0,
-            use_cache=True, pad_token_id=pad_id_of(self.tokenizer), disable_compile=True)
+            max_new_tokens=answer_limit(model, rows, wanted.answer_tokens), do_sample=True,
+            num_beams=1, temperature=wanted.temperature, top_p=wanted.top_p, top_k=0,
+            repetition_penalty=1.0, use_cache=True, pad_token_id=pad_id_of(self.tokenizer),
+            disable_compile=True)
 
 
 def _until_end(ids: list[int], ends: frozenset[int]) -> list[int]:

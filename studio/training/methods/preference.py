@@ -10,15 +10,16 @@ import functools
 from typing import Any
 
 from studio.errors import RecipeError
+from studio.models.wrapped import without_wrapper
 from studio.recipe import Recipe
 from studio.recipe.usual import preference_beta
 from studio.runs import Run
-from studio.training.methods.arguments import arguments_of
+from studio.training.methods.arguments import arguments_of, parts_of
 from studio.training.methods.collators import PairCollator
 from studio.training.methods.common import StudioTrainer
 from studio.training.methods.labelled_head import score_labelled_only
 from studio.training.methods.reference import check_reference, reference_adapter, second_copy
-from studio.training.reporter import TrainReporter, as_callback
+from studio.training.reporter import TrainReporter
 from studio.training.setup import Setup
 
 
@@ -61,7 +62,7 @@ def _dpo(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter) -> Any
     )
     reference = second_copy(recipe, setup)
     with reference_adapter(recipe, setup.model):
-        trainer = _dpo_class()(ref_model=reference, **parts(arguments, setup, reporter))
+        trainer = _dpo_class()(ref_model=reference, **_parts(arguments, setup, reporter))
     if reference is not None:
         score_labelled_only(reference)
     return trainer
@@ -76,21 +77,16 @@ def _orpo(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter) -> An
         dataset_kwargs={"skip_prepare_dataset": True}, loss_type="nll",
     )
     disable_dropout_in_model(setup.model)
-    trainer = _orpo_class()(**parts(arguments, setup, reporter))
+    trainer = _orpo_class()(**_parts(arguments, setup, reporter))
     trainer.beta = preference_beta(recipe)
     model = setup.model
-    add_fused_lm_head(model.get_base_model() if hasattr(model, "peft_config") else model)
+    add_fused_lm_head(without_wrapper(model))
     return trainer
 
 
-def parts(arguments: Any, setup: Setup, reporter: TrainReporter) -> dict[str, Any]:
-    """What every trainer of pairs is made of."""
-    return dict(
-        model=setup.model, args=arguments, train_dataset=setup.train,
-        eval_dataset=setup.held_out, processing_class=setup.tokenizer,
-        data_collator=PairCollator(setup.tokenizer.pad_token_id),
-        callbacks=[as_callback(reporter)],
-    )
+def _parts(arguments: Any, setup: Setup, reporter: TrainReporter) -> dict[str, Any]:
+    return parts_of(arguments, setup, reporter,
+                    data_collator=PairCollator(setup.tokenizer.pad_token_id))
 
 
 @functools.cache
@@ -109,10 +105,6 @@ def _orpo_class() -> Any:
 
 class PairMixin(StudioTrainer):
     """What the studio changes in a trainer of pairs."""
-
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        """Rows come tokenised."""
-        return dataset
 
     def weight_of(self, inputs: dict[str, Any], name: str) -> int:
         """Pairs in the batch."""

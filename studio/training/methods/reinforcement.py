@@ -19,7 +19,7 @@ from studio.runs import Run, checkpoint_step
 from studio.settings import Settings
 from studio.training.answering import context_tokens
 from studio.training.held_out import HeldOut
-from studio.training.methods.arguments import arguments_of
+from studio.training.methods.arguments import arguments_of, parts_of
 from studio.training.methods.common import StudioTrainer
 from studio.training.methods.kept_batch import load_batch, save_batch
 from studio.training.methods.own_answers import BrokenOff, OwnAnswers
@@ -27,7 +27,7 @@ from studio.training.methods.preference import check_head
 from studio.training.methods.prompt_order import PromptOrder
 from studio.training.methods.reference import check_reference, reference_adapter, second_copy
 from studio.training.methods.rewarded_part import RewardedPart
-from studio.training.reporter import TrainReporter, as_callback
+from studio.training.reporter import TrainReporter
 from studio.training.rewarded import RewardedAnswers
 from studio.training.rewards import Rewarding, check_rewards
 from studio.training.rewards.judge import require_judges
@@ -57,11 +57,9 @@ def make(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter) -> Any
     arguments = _arguments(recipe, run, setup, rewarding.weights,
                            beta=0.0 if recipe.adapter.trains_base else beta)
     with reference_adapter(recipe, setup.model):
-        trainer = _class_of(recipe.training.method)(
-            model=setup.model, args=arguments, train_dataset=_fitting(recipe, run, setup),
-            eval_dataset=setup.held_out, processing_class=setup.tokenizer,
-            reward_funcs=[_stand_in(name) for name in rewarding.names],
-            callbacks=[as_callback(reporter)])
+        trainer = _class_of(recipe.training.method)(**parts_of(
+            arguments, setup, reporter, train_dataset=_fitting(recipe, run, setup),
+            reward_funcs=[_stand_in(name) for name in rewarding.names]))
     if beta and recipe.adapter.trains_base:
         _compare_with(trainer, second_copy(recipe, setup), beta)
     # Beside TRL's ends of a text that of a turn, by the template that the model is asked with.

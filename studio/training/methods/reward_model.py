@@ -11,9 +11,9 @@ from typing import Any
 
 from studio.recipe import Recipe
 from studio.runs import Run
-from studio.training.methods.arguments import arguments_of
-from studio.training.methods.common import StudioTrainer
-from studio.training.reporter import TrainReporter, as_callback
+from studio.training.methods.arguments import arguments_of, parts_of
+from studio.training.methods.preference import PairMixin
+from studio.training.reporter import TrainReporter
 from studio.training.setup import Setup
 
 
@@ -26,29 +26,13 @@ def make(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter) -> Any
         RewardConfig, recipe, run, setup, max_length=None, remove_unused_columns=False,
         center_rewards_coefficient=recipe.preference.center_rewards or None,
     )
-    trainer = _trainer_class()(
-        model=setup.model, args=arguments, train_dataset=setup.train,
-        eval_dataset=setup.held_out, processing_class=setup.tokenizer,
-        data_collator=DataCollatorForPreference(setup.tokenizer.pad_token_id),
-        callbacks=[as_callback(reporter)],
-    )
-    return trainer
+    return _trainer_class()(**parts_of(
+        arguments, setup, reporter,
+        data_collator=DataCollatorForPreference(setup.tokenizer.pad_token_id)))
 
 
 @functools.cache
 def _trainer_class() -> Any:
     from trl import RewardTrainer
 
-    return type("JudgeTrainer", (JudgeMixin, RewardTrainer), {})
-
-
-class JudgeMixin(StudioTrainer):
-    """What the studio changes in TRL's trainer of reward models."""
-
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        """Rows come tokenised."""
-        return dataset
-
-    def weight_of(self, inputs: dict[str, Any], name: str) -> int:
-        """Pairs in the batch."""
-        return len(inputs["input_ids"]) // 2
+    return type("JudgeTrainer", (PairMixin, RewardTrainer), {})

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from studio.models.wrapped import without_wrapper
 from studio.recipe import Recipe
 from studio.runs import Run
-from studio.training.methods.arguments import arguments_of
+from studio.training.methods.arguments import arguments_of, parts_of
 from studio.training.methods.common import StudioTrainer
-from studio.training.reporter import TrainReporter, as_callback
+from studio.training.reporter import TrainReporter
 from studio.training.setup import Setup
 from studio.training.speed.head import has_plain_head, score_in_one_pass
 
@@ -27,11 +28,7 @@ def make(recipe: Recipe, run: Run, setup: Setup, reporter: TrainReporter) -> Any
         SFTConfig, recipe, run, setup, padding_free=setup.joined_rows, max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
-    trainer = _trainer_class()(
-        model=setup.model, args=arguments, train_dataset=setup.train,
-        eval_dataset=setup.held_out, processing_class=setup.tokenizer,
-        callbacks=[as_callback(reporter)],
-    )
+    trainer = _trainer_class()(**parts_of(arguments, setup, reporter))
     trainer.skips_prompt_scores = setup.skips_prompt_scores and setup.device.kind != "cuda"
     if trainer.skips_prompt_scores and setup.fusable and has_plain_head(setup.model):
         score_in_one_pass(setup.model)
@@ -105,5 +102,5 @@ def only_positions(backbone: Any, kept: torch.Tensor) -> Iterator[None]:
 
 def _backbone(model: Any) -> Any:
     """The layers below the language model's head, as TRL finds them."""
-    inner = model.get_base_model() if hasattr(model, "peft_config") else model
+    inner = without_wrapper(model)
     return inner.base_model

@@ -11,6 +11,7 @@ import shutil
 from typing import Any
 
 from studio.device import Device
+from studio.models.wrapped import without_wrapper
 
 
 def why_not_compile(device: Device) -> str | None:
@@ -36,7 +37,7 @@ def why_not_compile(device: Device) -> str | None:
 
 def decoder_layers(model: Any) -> list[Any]:
     """The layers of `model` that it says must not be split; none where it does not say."""
-    inner = model.get_base_model() if hasattr(model, "peft_config") else model
+    inner = without_wrapper(model)
     names = set(inner._no_split_modules or ())
     return [module for module in inner.modules() if type(module).__name__ in names]
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+from studio.models.wrapped import without_wrapper
+
 if TYPE_CHECKING:
     import torch
 
@@ -25,7 +27,7 @@ def has_plain_head(model: Any) -> bool:
     """True if the scores of `model` are its hidden states times a weight that is not trained."""
     from torch import nn
 
-    inner = model.get_base_model() if hasattr(model, "peft_config") else model
+    inner = without_wrapper(model)
     head, config = inner.get_output_embeddings(), inner.config.get_text_config()
     if type(head) is not nn.Linear or any(part.requires_grad for part in head.parameters()):
         return False
@@ -41,7 +43,7 @@ def score_in_one_pass(model: Any) -> None:
     `model` went through TRL's `add_fused_lm_head` and has a plain head; every label counts.
     `setup.forward_kept` takes it off again.
     """
-    inner = model.get_base_model() if hasattr(model, "peft_config") else model
+    inner = without_wrapper(model)
     whole = inner.forward
 
     @functools.wraps(whole)

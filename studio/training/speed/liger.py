@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from studio.models.wrapped import without_wrapper
+
 PACKAGE = "liger_kernel"
 _MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
 """Their norm and gate are Liger's to the letter (liger-kernel 0.8, transformers 5.23)."""
@@ -33,7 +35,7 @@ def put_liger_on(model: Any) -> None:
     """
     from transformers.integrations.liger import apply_liger_kernel
 
-    inner = model.get_base_model() if hasattr(model, "peft_config") else model
+    inner = without_wrapper(model)
     architecture = vars(sys.modules[type(inner).__module__])
     before = dict(architecture)
     try:

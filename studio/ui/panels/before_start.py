@@ -11,6 +11,7 @@ import gradio as gr
 
 from studio.ui import markup
 from studio.ui.reading import Reading
+from studio.ui.seen import seen_by_page, unless_seen
 from studio.ui.shared import Shared
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ def build(studio: Studio, shared: Shared) -> None:
     """The note, inside whatever card is open."""
     note = gr.HTML(elem_id="train-before-start", padding=False)
     estimated = gr.State(None)
-    seen = gr.State("")
+    seen = seen_by_page()
 
-    def compare_again(estimated: tuple[Any, Any] | None, last: str) -> Any:
+    def compare_again(estimated: tuple[Any, Any] | None, last: Any) -> Any:
         now = now_view(studio, *(estimated or (None, None)))
-        return gr.skip() if now == last else [now, now]
+        return unless_seen(now, last, lambda: [now])
 
     shared.add_readout(note, reading_view)
     shared.add_readout(estimated, lambda reading: (reading.estimate, reading.device))

@@ -1,30 +1,34 @@
 """One prompt to its answers, as a stream of conversations to show. Knows no component.
 
-Loading and computing happen on threads of the chat desk and of `_loading`, so that the page that
-looks on may leave at any moment: leaving stops the answer and keeps the model.
+Loading and computing happen on threads of the chat desk and of `opened`, so that the page that
+looks on may leave at any moment: leaving stops the answer and keeps the model. Pages share the
+model but not the Stop button: each stops what it asked itself.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from studio.errors import StudioError
-from studio.progress import Step
-from studio.ui.panels.chat_board import Answer, Conversation
+from studio.chat.conversation import Answer, Conversation
+from studio.errors import BusyError, Stopped, StudioError
+from studio.progress import ShouldStop, Step
 
 if TYPE_CHECKING:
+    from studio.chat.abstract_session import Session
     from studio.chat.desk import ChatDesk
     from studio.chat.sampling import Sampling
-    from studio.chat.session import ChatSession, Column
+    from studio.chat.session import Column
     from studio.chat.turn import Turn
     from studio.recipe import Model
 
 SECONDS_BETWEEN_UPDATES = 0.1
+MAKING_ROOM = Step("Another program is being answered; it makes room")
 
 
 @dataclass(frozen=True)
@@ -37,49 +41,97 @@ class Question:
     columns: list[Column]
     sampling: Sampling
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns, in order."""
+        return [column.name for column in self.columns]
+
+
+@dataclass
+class _Asking:
+    """A page that waits for its answers. `session` is set while they are written."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    session: Session | None = None
+
 
 class Answering:
-    """Answers one question at a time; `stop` ends the present one and keeps what was written."""
+    """Answers one question of a page at a time; a page is told by a text of its own."""
 
     def __init__(self, desk: ChatDesk) -> None:
         self._desk = desk
-        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._asking: dict[str, _Asking] = {}
 
-    def stop(self) -> None:
-        """End the present answer soon."""
-        self._stop.set()
+    def is_asking(self, page: str) -> bool:
+        """Whether that page waits for answers."""
+        return page in self._asking
 
-    def ask(self, question: Question, before: Conversation) -> Iterator[Conversation]:
-        """The conversation as it grows. A StudioError becomes its last words."""
-        self._stop.clear()
-        now = before.asked(question.prompt, [column.name for column in question.columns])
-        yield now
+    def stop(self, page: str) -> None:
+        """End the answers of that page soon and keep what was written."""
+        asking = self._asking.get(page)
+        if asking is not None:
+            asking.stop.set()
+
+    def stop_column(self, page: str, name: str) -> None:
+        """End the answer of one column; the others go on."""
+        asking = self._asking.get(page)
+        if asking is not None and asking.session is not None:
+            asking.session.stop_column(name)
+
+    def ask(self, page: str, question: Question, asked: Conversation,
+            before: Conversation) -> Generator[Conversation, None, None]:
+        """`asked`, whose last prompt is `question`, as it grows.
+
+        A StudioError becomes its last words, or those of `before` if nothing was written.
+        """
+        with self._alone(page) as asking:
+            yield asked
+            latest = asked
+            try:
+                # Closed by name, so that nothing is computed any more when this page is forgotten.
+                with closing(self._answer(asking, question, asked)) as steps:
+                    for latest in steps:
+                        yield latest
+            except StudioError as error:
+                is_begun = latest.exchanges[-1].is_answered
+                yield (latest if is_begun else before).with_last(error=(error.message, error.hint))
+
+    @contextmanager
+    def _alone(self, page: str) -> Iterator[_Asking]:
+        asking = _Asking()
+        with self._lock:
+            if page in self._asking:
+                raise BusyError("This page is being answered already.",
+                                "Wait until the answers are complete, or stop them.")
+            self._asking[page] = asking
         try:
-            yield from self._answer(question, now)
-        except StudioError as error:
-            # Raised before the first token or after a failed computation: no answer is kept.
-            yield now.with_last(error=(error.message, error.hint))
+            yield asking
+        finally:
+            del self._asking[page]
 
-    def _answer(self, question: Question, now: Conversation) -> Iterator[Conversation]:
-        session = None
-        for found in _loading(self._desk, question):
+    def _answer(self, asking: _Asking, question: Question, asked: Conversation
+                ) -> Generator[Conversation, None, None]:
+        found: Step | Session = Step("Loading the model")
+        for found in opened(self._desk, question, asking.stop.is_set):
             if isinstance(found, Step):
-                yield replace(now, loading=found)
-            else:
-                session = found
-        assert session is not None
-        histories = {column.name: now.history(column.name, question.system)
-                     for column in question.columns}
+                yield replace(asked, loading=found)
+        assert not isinstance(found, Step)
+        asking.session = session = found
+        if session.makes_room:
+            yield replace(asked, loading=MAKING_ROOM)
+        histories = {name: asked.history(name, question.system) for name in question.names}
         shown_at = 0.0
-        for _ in session.answer(histories, question.sampling, self._stop.is_set):
+        for _ in session.answer(histories, question.sampling, asking.stop.is_set):
             if time.monotonic() - shown_at >= SECONDS_BETWEEN_UPDATES:
                 shown_at = time.monotonic()
-                yield now.with_last(_answers(question, session.turns))
-        yield now.with_last(_answers(question, session.turns))
+                yield asked.with_last(_answers(question, session.turns))
+        yield asked.with_last(_answers(question, session.turns))
 
 
-def _loading(desk: ChatDesk, question: Question) -> Iterator[Step | ChatSession]:
-    """Steps while the model is loaded, then the session."""
+def opened(desk: ChatDesk, question: Question, stop: ShouldStop) -> Iterator[Step | Session]:
+    """Steps while the model is loaded, then the session. Raises what opening raises, and Stopped;
+    the model is loaded nevertheless, for the next prompt."""
     latest = [Step("Loading the model")]
     executor = ThreadPoolExecutor(1, thread_name_prefix="chat-loading")
 
@@ -89,6 +141,9 @@ def _loading(desk: ChatDesk, question: Question) -> Iterator[Step | ChatSession]
     try:
         future = executor.submit(desk.open, question.model, question.columns, progress=keep)
         while not wait([future], timeout=0.3).done:
+            if stop():
+                raise Stopped("Stopped before anything was written.",
+                              "The model is still being loaded, for the next prompt.")
             yield latest[0]
         yield future.result()
     finally:
@@ -98,8 +153,7 @@ def _loading(desk: ChatDesk, question: Question) -> Iterator[Step | ChatSession]
 
 def _answers(question: Question, turns: dict[str, Turn]) -> dict[str, Answer]:
     found = {}
-    for column in question.columns:
-        turn = turns.get(column.name)
-        found[column.name] = Answer() if turn is None else Answer(
-            turn.text, turn.tokens, turn.tokens_per_second, turn.ending)
+    for name in question.names:
+        turn = turns.get(name)
+        found[name] = Answer() if turn is None else Answer.of(turn, question.sampling.seed)
     return found

@@ -1,4 +1,4 @@
-"""Which bases and which runs can be chatted with, and which columns a choice makes. Pure.
+"""Which bases and which adapters can be chatted with, and which columns a choice makes. Pure.
 
 A base is named by its source. A run that trained every weight has no adapter: its result is a
 model folder and is offered as a base of its own.
@@ -6,70 +6,97 @@ model folder and is offered as a base of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio.adapters.kinds import describe
-from studio.errors import ModelError, RecipeError
-from studio.recipe import Model, Recipe
+from studio.chat.column_names import adapter_name, column_name
+from studio.chat.session import BASE_COLUMN, Column
+from studio.chat.votes import LABELS
+from studio.errors import ModelError
+from studio.recipe import Adapter, Model
 from studio.recipe.base import STARTER
-from studio.runs import Run
+from studio.ui.words import joined
 
 if TYPE_CHECKING:
-    from studio.chat.session import Column
+    from studio.adapters.blend import Blend
+    from studio.ui.adapter_shelf import Trained
 
-MAX_ADAPTERS = 3
-BASE_NAME = "base"
+MAX_COLUMNS = len(LABELS)
+"""A blind test has no letters for more."""
+BASE_VALUE = "base:"
+"""What the list sends for the base. No run and no blend can be called so."""
+AS_TRAINED = "as trained"
+LOADINGS = (("As it was trained", AS_TRAINED), ("16-bit", "16bit"), ("8-bit", "8bit"),
+            ("4-bit", "4bit"))
+"""(label, value) of the ways to hold the base in memory."""
+
+Labelled = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A run whose weights are saved. `recipe` is the one it ran with, `title` the person's own."""
+class Offer:
+    """An adapter that can be a column: what the list sends and shows for it, the column's name,
+    its folder, and the base and the settings that it was trained with."""
 
+    value: str
+    label: str
     name: str
     path: Path
-    recipe: Recipe
-    title: str = ""
-
-    @property
-    def is_whole_model(self) -> bool:
-        """True where every weight was trained, so that there is no adapter."""
-        return self.recipe.adapter.method == "none"
+    model: Model
+    adapter: Adapter
 
 
 @dataclass(frozen=True)
-class Choices:
-    """(label, value) pairs for the two lists, and the base of each run by its name."""
+class Wish:
+    """What a person chose: the base's source, the columns as the list sends them, how much each
+    adapter counts, and how the base is held in memory."""
 
-    bases: tuple[tuple[str, str], ...]
-    adapters: tuple[tuple[str, str], ...]
+    base: str
+    columns: Sequence[str] = ()
+    strengths: Mapping[str, float] = field(default_factory=dict)
+    loading: str = AS_TRAINED
 
 
-def trained_runs(runs: list[Run]) -> list[Trained]:
-    """Runs with saved weights that write answers, newest first. One with a damaged recipe is left
-    out."""
+def all_offers(trained: Sequence[Trained], blends: Sequence[Blend]) -> list[Offer]:
+    """Every adapter of every base: runs, each before its checkpoints, then blends; newest first.
+    """
     found = []
-    for run in runs:
-        if run.has_adapter:
-            try:
-                recipe = run.recipe
-                if recipe.training.method != "reward":
-                    found.append(Trained(run.name, run.adapter_path, recipe, run.about.title))
-            except RecipeError:
-                continue
+    for one in trained:
+        if not one.is_whole_model:
+            found += [_run_offer(one)] if one.is_finished else []
+            found += [_checkpoint_offer(one, path) for path in reversed(one.checkpoints)]
+    return found + [_blend_offer(blend) for blend in blends]
+
+
+def offers_of(offers: Sequence[Offer], base: str) -> list[Offer]:
+    """Those that were trained on `base`."""
+    return [one for one in offers if one.model.source == base]
+
+
+def listed(offers: Sequence[Offer], base: str) -> list[Labelled]:
+    """The columns to choose from, as (label, value): the base, its adapters, then those that were
+    trained on another base, which may fit as well."""
+    others = [one for one in offers if one.model.source != base]
+    return [(BASE_COLUMN, BASE_VALUE),
+            *((one.label, one.value) for one in offers_of(offers, base)),
+            *((f"{one.label}, of {base_label(one.model.source)}", one.value) for one in others)]
+
+
+def bases(trained: Sequence[Trained], offers: Sequence[Offer], form_source: str) -> list[Labelled]:
+    """The bases to choose from, as (label, source): the form's, those of adapters, the starter,
+    and what runs that trained every weight made."""
+    sources = [form_source, *(one.model.source for one in offers), STARTER]
+    found = [(base_label(source), source) for source in dict.fromkeys(sources)]
+    for one in trained:
+        if one.is_whole_model:
+            name = one.title or one.name
+            found += [(f"{name} (all weights trained)", str(one.path))] if one.is_finished else []
+            found += [(f"{adapter_name(name, path)} (all weights trained)", str(path))
+                      for path in reversed(one.checkpoints)]
     return found
-
-
-def choices(trained: list[Trained], form_source: str, base: str) -> Choices:
-    """What can be chosen while `base` is the chosen base source and the form names another."""
-    sources = [form_source, *(t.recipe.model.source for t in trained if not t.is_whole_model)]
-    bases = [(base_label(source), source) for source in dict.fromkeys(sources)]
-    bases += [(f"{t.title or t.name} (all weights trained)", str(t.path))
-              for t in trained if t.is_whole_model]
-    adapters = [(adapter_label(t), t.name) for t in trained
-                if not t.is_whole_model and t.recipe.model.source == base]
-    return Choices(tuple(bases), tuple(adapters))
 
 
 def base_label(source: str) -> str:
@@ -79,47 +106,106 @@ def base_label(source: str) -> str:
     return Path(source).name if Path(source).is_absolute() else source
 
 
-def adapter_label(trained: Trained) -> str:
+def run_label(trained: Trained) -> str:
     """A run as the list shows it."""
     what = describe(trained.recipe.adapter)
     return f"{trained.title} ({trained.name}, {what})" if trained.title else (
         f"{trained.name} ({what})")
 
 
+def blend_value(name: str) -> str:
+    """What the list sends for the blend of that name."""
+    return f"blend:{name}"
+
+
+def picked(offers: Sequence[Offer], wish: Wish) -> list[Offer | None]:
+    """The columns of a wish, None for the base. Where none is chosen the base answers alone.
+
+    Raises ModelError for one that is no more, or too many. Whether it fits is not asked.
+    """
+    by_value = {one.value: one for one in offers}
+    return [None if value == BASE_VALUE else offer_of(by_value, value)
+            for value in chosen_values(wish)]
+
+
+def chosen_values(wish: Wish) -> list[str]:
+    """What the list sends for the columns of a wish, each once. Raises ModelError for too many."""
+    values = list(dict.fromkeys(wish.columns)) or [BASE_VALUE]
+    if len(values) > MAX_COLUMNS:
+        raise ModelError(f"{len(values)} columns are chosen, but at most {MAX_COLUMNS} answer side "
+                         "by side.", "Remove some of them.")
+    return values
+
+
+def offer_of(by_value: Mapping[str, Offer], value: str) -> Offer:
+    """What the list sends as `value`. Raises ModelError for an adapter that is no more."""
+    if value not in by_value:
+        raise ModelError(f"There is no adapter {value!r} any more.", "Choose another one.")
+    return by_value[value]
+
+
 def columns_of(
-    trained: list[Trained], base: str, names: list[str], form_model: Model
+    offers: Sequence[Offer], wish: Wish, form_model: Model
 ) -> tuple[Model, list[Column]]:
-    """The model to load and its columns, the base first. Raises ModelError for a bad choice."""
-    from studio.chat.session import Column
+    """The model to load and its columns. Raises ModelError for a wish that cannot be."""
+    chosen = picked(offers, wish)
+    model = model_of(offers, chosen, wish, form_model)
+    columns = []
+    for one in chosen:
+        strength = 1.0 if one is None else wish.strengths.get(one.value, 1.0)
+        columns.append(Column(BASE_COLUMN) if one is None else
+                       Column(column_name(one.name, strength), one.path, strength))
+    return model, columns
 
-    by_name = {t.name: t for t in trained}
-    chosen = []
-    for name in names:
-        if name not in by_name:
-            raise ModelError(f"The run {name!r} has no saved adapter.", "Choose another run.")
-        if by_name[name].recipe.model.source != base:
+
+def model_of(offers: Sequence[Offer], chosen: Sequence[Offer | None], wish: Wish,
+             form_model: Model) -> Model:
+    """The base as the first chosen adapter was trained on; else as the form says, or as for any
+    adapter of it; a base that none of them names is loaded plainly. Raises ModelError."""
+    adapters = [one for one in chosen if one is not None]
+    source = wish.base.strip()
+    if not source:
+        raise ModelError("No base model is chosen.", "Choose one from the list, or type a Hugging "
+                         "Face id or a folder of this PC.")
+    known = [*(one.model for one in adapters), form_model, *(one.model for one in offers)]
+    plain = next((model for model in known if model.source == source), Model(source=source))
+    model = _held_as(plain, wish.loading)
+    for one in adapters:
+        if one.adapter.method == "lora" and one.adapter.init == "loftq" \
+                and model.quantization != "4bit":
             raise ModelError(
-                f"{name} was trained on {base_label(by_name[name].recipe.model.source)}, "
-                f"but the base is {base_label(base)}.", "Choose runs of the same base model.",
-            )
-        chosen.append(by_name[name])
-    if len(chosen) > MAX_ADAPTERS:
-        raise ModelError(f"{len(chosen)} adapters are chosen, at most {MAX_ADAPTERS} answer "
-                         "beside the base.", "Remove some of them.")
-    adapters = [Column(t.name, t.path) for t in chosen]
-    return _model(trained, chosen, base, form_model), [Column(BASE_NAME), *adapters]
+                f"{one.name} began at what rounding the base to 4 bits took (LoftQ), so it belongs "
+                "to the 4-bit base, and this one is not.", "Load the base as 4-bit.")
+    return model
 
 
-def _model(trained: list[Trained], chosen: list[Trained], base: str, form_model: Model) -> Model:
-    """Loaded as the first chosen run was trained; else as any run of that base, or as the form."""
-    of_base = [t for t in [*chosen, *trained]
-               if t.recipe.model.source == base and not t.is_whole_model]
-    if chosen:
-        return chosen[0].recipe.model
-    if form_model.source == base:
-        return form_model
-    if of_base:
-        return of_base[0].recipe.model
-    if any(t.is_whole_model and str(t.path) == base for t in trained):
-        return Model(source=base)
-    raise ModelError(f"There is no base model {base!r} to chat with.", "Choose one from the list.")
+def _held_as(model: Model, loading: str) -> Model:
+    if loading == AS_TRAINED:
+        return model
+    if loading != "16bit":
+        return model.model_copy(update={"quantization": loading})
+    from studio.device import pick_device
+
+    fast = pick_device().fast_dtype
+    return model.model_copy(update={"quantization": "none",
+                                    "dtype": "bfloat16" if fast == "float32" else fast})
+
+
+def _run_offer(run: Trained) -> Offer:
+    name = f"{run.name} (run)" if run.name == BASE_COLUMN else run.name
+    return Offer(run.name, run_label(run), name, run.path, run.recipe.model, run.recipe.adapter)
+
+
+def _checkpoint_offer(run: Trained, path: Path) -> Offer:
+    label = f"{run.title} ({run.name})" if run.title else run.name
+    return Offer(f"{run.name}/{path.name}", adapter_name(label, path),
+                 adapter_name(run.name, path), path, run.recipe.model, run.recipe.adapter)
+
+
+def _blend_offer(blend: Blend) -> Offer:
+    assert blend.model is not None
+    parents = joined([parent.name for parent in blend.parents])
+    # What it sits on is that of its parents; every layer is the most that it can be.
+    return Offer(blend_value(blend.name), f"{blend.name} (blend of {parents})",
+                 f"{blend.name} (blend)", blend.path, blend.model,
+                 Adapter(rank=max(1, min(blend.rank, 1024))))

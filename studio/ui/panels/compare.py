@@ -7,7 +7,6 @@ chosen is kept in the browser, so that a reload and a restarted studio show the 
 from __future__ import annotations
 
 import json
-import uuid
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,9 @@ import gradio as gr
 
 from studio.comparison import METRICS, differences, metrics_of, points_csv
 from studio.errors import RunError
-from studio.files import write_text_safely
 from studio.ui import markup
 from studio.ui.charts_compare import HEIGHT_PIXELS, Curve, View, compare_figure, places
-from studio.ui.guard import guarded
+from studio.ui.kept import kept_by_browser, read_kept, restore_script
 from studio.ui.live_plot import figure_value, live_plot
 from studio.ui.panels.compare_view import (
     differences_view,
@@ -27,20 +25,17 @@ from studio.ui.panels.compare_view import (
     short_labels,
     summary_view,
 )
-from studio.ui.seen import Part, fresh_updates
-from studio.ui.shared import DIRECT, PRIVATE, QUIET, Shared
+from studio.ui.save_file import page_file, save_on
+from studio.ui.seen import Part, fresh_updates, seen_by_page, stamp
+from studio.ui.shared import DIRECT, QUIET, Shared
 
 if TYPE_CHECKING:
     from studio.runs import Run
     from studio.ui.studio import Studio
 
 ALONG = [("Steps", "step"), ("Tokens", "token"), ("Time", "time")]
-KEEP_SCRIPT = "(kept) => { try { localStorage.setItem('studio-compare', kept); } catch (e) {} }"
-RESTORE_SCRIPT = """() => {
-    try { return localStorage.getItem('studio-compare') || ''; } catch (error) { return ''; }
-}"""
-DOWNLOAD_SCRIPT = "() => setTimeout(() => document.querySelector('#compare-file').click(), 50)"
-"""Run in the browser: what is chosen is kept there; a file that was made is saved at once."""
+KEPT_AS = "studio-compare"
+KEEP_SCRIPT = f"(kept) => {{ try {{ localStorage.setItem('{KEPT_AS}', kept); }} catch (e) {{}} }}"
 
 Seen = dict[str, Any]
 
@@ -73,7 +68,9 @@ def build(studio: Studio, shared: Shared) -> None:
         }
         save = gr.Button("Save the points as CSV", size="sm", elem_id="compare-save",
                          interactive=False)
-        file = gr.DownloadButton(visible="hidden", elem_id="compare-file")
+        view = {key: controls[key] for key in ("metric", "by")}
+        save_on(save, partial(save_points, studio), {"names": controls["runs"], **view},
+                "compare-file")
     with gr.Group(elem_classes="card", visible=False) as parts["differing"]:
         gr.HTML(markup.heading("What differs", "The settings that are not the same in all of "
                                "these runs."))
@@ -81,10 +78,6 @@ def build(studio: Studio, shared: Shared) -> None:
     parts |= {"save": save, "kept": kept}
     shared.compared = controls["runs"]
     _wire(studio, shared, controls, parts)
-    view = {key: controls[key] for key in ("metric", "by")}
-    save.click(guarded(partial(save_points, studio)), inputs_kwargs={
-        "names": controls["runs"], **view}, outputs=file, **PRIVATE,
-    ).success(None, None, None, js=DOWNLOAD_SCRIPT, api_visibility="private")
 
 
 def _build_controls() -> tuple[dict[str, Any], gr.Textbox]:
@@ -101,7 +94,7 @@ def _build_controls() -> tuple[dict[str, Any], gr.Textbox]:
                               min_width=200, elem_id="compare-smoothing")
         is_log = gr.Checkbox(label="Logarithmic", scale=1, min_width=130, elem_id="compare-log")
     # The chosen runs and the places of their colours as JSON, on its way to and from the browser.
-    kept = gr.Textbox("", visible=False)
+    kept = kept_by_browser()
     return {"runs": runs, "metric": metric, "by": by, "smoothing": smoothing,
             "is_log": is_log}, kept
 
@@ -109,23 +102,23 @@ def _build_controls() -> tuple[dict[str, Any], gr.Textbox]:
 def _wire(
     studio: Studio, shared: Shared, controls: dict[str, Any], parts: dict[str, Any]
 ) -> None:
-    seen = gr.State({})
+    seen = seen_by_page()
     shown = [*(parts[name] for name in PARTS), seen]
     named = {**controls, "kept": parts["kept"], "seen": seen}
 
     def refresh(runs: list[str] | None, kept: str, seen: Seen, **view: Any) -> Any:
         if not kept:
             return gr.skip()  # what the browser remembers is still on its way
-        places = read_kept(seen.get("kept", kept))
+        places = read_places(seen.get("kept", kept))
         return page(studio, choose(studio, runs or [], places), View(**view), seen)
 
     def restore(kept: str) -> list[Any]:
-        places = read_kept(kept)
+        places = read_places(kept)
         return page(studio, choose(studio, list(places), places), View(), {})
 
     shared.ticks.add(refresh, outputs=shown, named=named)
     shared.demo.load(restore, inputs_kwargs={"kept": parts["kept"]}, outputs=shown,
-                     js=RESTORE_SCRIPT, **QUIET)
+                     js=restore_script(KEPT_AS), **QUIET)
     # Only the list of runs is also moved by program; a control that appears is no wish.
     moved = [control.change if name == "runs" else control.input
              for name, control in controls.items()]
@@ -133,15 +126,9 @@ def _wire(
     parts["kept"].change(None, parts["kept"], None, js=KEEP_SCRIPT, api_visibility="private")
 
 
-def read_kept(kept: str) -> dict[str, int]:
+def read_places(kept: str) -> dict[str, int]:
     """Names and places from what the browser kept; nothing where that is not ours."""
-    try:
-        found = json.loads(kept or "{}")
-    except ValueError:
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    return {name: place for name, place in found.items()
+    return {name: place for name, place in read_kept(kept).items()
             if isinstance(place, int) and 0 <= place < 10_000}
 
 
@@ -162,8 +149,9 @@ PARTS = ("runs", "metric", "plot", "summary", "differing", "differences", "save"
 
 def page(studio: Studio, chosen: Chosen, view: View, seen: Seen) -> list[Any]:
     """One update for each of `PARTS` and for `seen`; what a page has seen already is skipped."""
-    # As they are: the places of the colours are read back from what was seen.
-    return fresh_updates(_parts(studio, chosen, view), PARTS, seen, stamped=lambda key: key)
+    # Text as it is: the places of the colours are read back from what was seen.
+    return fresh_updates(_parts(studio, chosen, view), PARTS, seen,
+                         stamped=lambda key: key if isinstance(key, str) else stamp(key))
 
 
 def _parts(studio: Studio, chosen: Chosen, view: View) -> dict[str, Part]:
@@ -223,8 +211,5 @@ def save_points(studio: Studio, names: list[str] | None, metric: str, by: Any) -
     if not any(x for x, _ in curves.values()):
         raise RunError("These runs have no points of this curve.",
                        "Choose another curve, or runs that have begun.")
-    folder = studio.settings.cache / "page" / f"compare-{uuid.uuid4().hex}"
-    file = folder / f"{metric}-by-{by}.csv"
-    write_text_safely(file, points_csv(
+    return page_file(studio.settings, f"{metric}-by-{by}.csv", points_csv(
         curves, {run.name: run.about.title for run in chosen.runs}, metric, by))
-    return str(file)

@@ -8,6 +8,7 @@ Puts the parts together and follows the data that the form names; each part is a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -63,11 +64,12 @@ def _prepare(studio: Studio, shared: Shared, page: DataPage, wanted: gr.Textbox)
     def follow(before: str, **form: Any) -> Any:
         return follow_data(studio, page, form, before)
 
-    def follow_if_other(wanted: str, before: str, **form: Any) -> Any:
-        # After an edit by hand the data is followed already.
-        return gr.skip() if wanted == before else follow(before, **form)
+    def follow_if_other(before: str, **form: Any) -> Any:
+        # After an edit by hand the data is followed already. The form tells, since what is wanted
+        # may be of a reading that came late.
+        return gr.skip() if _data_of(form) == before else follow(before, **form)
 
-    def settle(key: str, seen: tuple[str, str]) -> Any:
+    def settle(key: str, seen: Sequence[str]) -> Any:
         studio.warm_up()
         studio.data.begin(key)
         studio.data.wait(key, SETTLE_SECONDS)
@@ -86,8 +88,15 @@ def _prepare(studio: Studio, shared: Shared, page: DataPage, wanted: gr.Textbox)
         return first.then(settle, **settling)
 
     page.look_again = look_again
-    wanted.change(follow_if_other, **{**following, "inputs_kwargs": {
-        "wanted": wanted, **following["inputs_kwargs"]}}).then(settle, **settling)
+    wanted.change(follow_if_other, **following).then(settle, **settling)
+
+
+def _data_of(form: dict[str, Any]) -> str | None:
+    """The key of the data that the form names; None where it is no recipe."""
+    try:
+        return set_key(recipe_of(form))
+    except StudioError:
+        return None
 
 
 def follow_data(studio: Studio, page: DataPage, form: dict[str, Any], before: str) -> Any:
@@ -116,7 +125,7 @@ def _wire(studio: Studio, shared: Shared, page: DataPage) -> None:
     shared.refresh_after(page.settled_signal.change(lambda: None, None, None, **QUIET),
                          form_changed=False)
 
-    def refresh(key: str, seen: tuple[str, str]) -> Any:
+    def refresh(key: str, seen: Sequence[str]) -> Any:
         return page.updates(studio.data, key, seen)
 
     shared.ticks.add(refresh, [page.following, page.seen], page.outputs())

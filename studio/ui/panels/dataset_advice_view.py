@@ -7,17 +7,13 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from studio.ui import markup
+from studio.ui.presses import press_script
 from studio.ui.widgets import fields_by_key
 
 if TYPE_CHECKING:
     from studio.data.lab.report import Advice
 
-APPLY_SCRIPT = """
-element.addEventListener('click', (event) => {
-    const pressed = event.target.closest('[data-about]');
-    if (pressed) { trigger('click', {about: pressed.dataset.about}); }
-});
-"""
+APPLY_SCRIPT = press_script("about")
 """Runs in the browser: a press on a button sets what its advice proposes."""
 
 

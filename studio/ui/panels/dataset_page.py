@@ -17,6 +17,7 @@ from studio.errors import StudioError
 from studio.ui.data_desk import DataDesk
 from studio.ui.data_look import Look
 from studio.ui.panels import dataset_record_view as record_view
+from studio.ui.seen import seen_by_page
 
 if TYPE_CHECKING:
     from studio.ui.shared import Shared
@@ -35,7 +36,7 @@ class DataPage:
     was asked for a moment earlier would bring an old number back."""
 
     following: gr.State = field(default_factory=lambda: gr.State(""))
-    seen: gr.State = field(default_factory=lambda: gr.State(("", "")))
+    seen: gr.JSON = field(default_factory=seen_by_page)
     settled_signal: Component = field(default_factory=lambda: signal())
     record_signal: Component = field(default_factory=lambda: signal())
     live: Views = field(default_factory=list)
@@ -51,15 +52,16 @@ class DataPage:
         return [self.seen, self.settled_signal, self.record_signal,
                 *(one for one, _ in self.live), *(one for one, _ in self.settled)]
 
-    def updates(self, desk: DataDesk, key: str, seen: tuple[str, str]) -> Any:
+    def updates(self, desk: DataDesk, key: str, seen: Sequence[str]) -> Any:
         """Everything that changed since `seen`, or a single `gr.skip()`."""
         look = desk.look(key)
+        seen = seen or ("", "")  # a page that has just been opened has seen nothing
         if look is None or look.version == seen[1]:
             return gr.skip()
         live = [view(look) for _, view in self.live]
         is_settled = look.settled != seen[0]
         rest = [view(look) if is_settled else gr.skip() for _, view in self.settled]
-        return [(look.settled, look.version), look.settled if look.is_new else gr.skip(),
+        return [[look.settled, look.version], look.settled if look.is_new else gr.skip(),
                 look.settled if is_settled else gr.skip(), *live, *rest]
 
     def refill_outputs(self) -> list[Component]:

@@ -17,6 +17,7 @@ from studio.ui.guard import guarded
 from studio.ui.panels import dataset_findings_view as findings_view
 from studio.ui.panels.dataset_page import DataPage, signal
 from studio.ui.panels.dataset_record import wire_jump
+from studio.ui.seen import seen_by_page, unless_seen
 from studio.ui.shared import PRIVATE, QUIET, Shared, recipe_of
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def chosen_view(look: Look) -> str:
 
 def _wire(studio: Studio, shared: Shared, page: DataPage, parts: list[Any]) -> None:
     listed, clean, work = parts
-    mine, seen, ready = gr.State(0.0), gr.State(-1), signal()
+    mine, seen, ready = gr.State(0.0), seen_by_page(), signal()
     ready.render()
     wire_jump(page, listed)
 
@@ -83,13 +84,11 @@ def _wire(studio: Studio, shared: Shared, page: DataPage, parts: list[Any]) -> N
         start_cleaning(studio, key)
         return studio.cleaning.snapshot().started_seconds
 
-    def refresh(seen: int, mine: float) -> Any:
+    def refresh(seen: Any, mine: float) -> Any:
         task = studio.cleaning.snapshot()
-        if task.version == seen:
-            return gr.skip()
         is_mine = task.state == "done" and task.started_seconds == mine
-        return [findings_view.cleaning_view(task), str(mine) if is_mine else gr.skip(),
-                task.version]
+        return unless_seen(task.version, seen, lambda: [
+            findings_view.cleaning_view(task), str(mine) if is_mine else gr.skip()])
 
     @guarded
     def take(**form: Any) -> list[Any]:

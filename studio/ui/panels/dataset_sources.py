@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from studio.data.reading.endings import COMPRESSED, READABLE
-from studio.files import require_free_bytes, safe_name
+from studio.files import free_path, require_free_bytes, safe_name
 from studio.settings import Settings
 from studio.ui import markup
 from studio.ui.data_look import Look
@@ -118,12 +118,7 @@ def keep_upload(uploaded: Path, settings: Settings) -> Path:
     require_free_bytes(settings.uploads, uploaded.stat().st_size, "The uploaded file")
     settings.uploads.mkdir(parents=True, exist_ok=True)
     stem, endings = split_endings(uploaded.name)
-    stem = safe_name(stem, "data")
-    target = settings.uploads / f"{stem}{endings}"
-    count = 1
-    while target.exists():
-        count += 1
-        target = settings.uploads / f"{stem}-{count}{endings}"
+    target = free_path(settings.uploads, safe_name(stem, "data"), endings)
     beside = target.with_name(f".partial-{target.name}")
     shutil.copyfile(uploaded, beside)
     beside.replace(target)

@@ -15,6 +15,7 @@ from studio.recipe import Recipe
 from studio.ui import markup
 from studio.ui.guard import guarded
 from studio.ui.panels import dry_run_view
+from studio.ui.seen import NEVER, seen_by_page, unless_seen
 from studio.ui.shared import PRIVATE, QUIET, Shared, recipe_of
 
 if TYPE_CHECKING:
@@ -48,16 +49,16 @@ def build(studio: Studio, shared: Shared) -> None:
 
 def _wire(studio: Studio, shared: Shared, views: list[Any], reset: gr.Button) -> None:
     start, stop, _, result = views
-    seen = gr.State(-1)
+    seen = seen_by_page()
     shown = [*views, seen]
 
-    def refresh(seen: int) -> Any:
+    def refresh(seen: Any) -> Any:
         return page(studio, seen)
 
     @guarded
     def begin(**form: Any) -> list[Any]:
         start_dry_run(studio, recipe_of(form))
-        return page(studio, -1)
+        return page(studio, NEVER)
 
     @guarded
     def forget() -> None:
@@ -90,12 +91,11 @@ def start_dry_run(studio: Studio, recipe: Recipe) -> None:
     studio.dry_runs.start(TITLE, work)
 
 
-def page(studio: Studio, seen: int) -> Any:
+def page(studio: Studio, seen: Any) -> Any:
     """Updates for start, stop, work, result, and what was seen; nothing if all is known."""
     task = studio.dry_runs.snapshot()
-    if task.version == seen:
-        return gr.skip()
-    return [gr.Button(visible=not task.is_active),
-            gr.Button(visible=task.is_active, interactive=task.state == "running"),
-            gr.HTML(dry_run_view.work_view(task), visible=task.is_active),
-            gr.skip() if task.is_active else dry_run_view.result_view(task), task.version]
+    return unless_seen(task.version, seen, lambda: [
+        gr.Button(visible=not task.is_active),
+        gr.Button(visible=task.is_active, interactive=task.state == "running"),
+        gr.HTML(dry_run_view.work_view(task), visible=task.is_active),
+        gr.skip() if task.is_active else dry_run_view.result_view(task)])

@@ -1,95 +1,142 @@
-"""What the Export tab shows: work under way, results, and what to do with them. Pure."""
+"""What the Export tab shows of what is chosen and of the work: formats, plan, progress. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from html import escape
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from studio.export.door import Door
+from studio.export.doors import DOORS, MERGED
 from studio.files import readable_bytes
 from studio.ui import markup
-from studio.ui.panels.export_results import Result
+from studio.ui.export_desk import Exporting
+from studio.ui.panels.export_verdict_view import verdict_pill
+from studio.ui.task_view import work_view
 from studio.ui.tasks import TaskView
+from studio.ui.words import counted
 
-OUTTYPES = [
-    ("q8_0: half the size, hardly any loss", "q8_0"),
-    ("bf16: as trained", "bf16"),
-    ("f16: for older programs", "f16"),
-    ("f32: twice the size, for comparisons", "f32"),
-]
-NO_MODEL = '<div class="quiet">Merge a run first; its model folder then stands here.</div>'
+if TYPE_CHECKING:
+    from studio.export.chain import Made
+    from studio.export.origin import Origin
+    from studio.export.plan import Plan, Stage
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a merge or an export made: where it lies, and what to know about it."""
-
-    path: Path
-    notes: tuple[str, ...] = ()
+Labelled = tuple[str, str]
+NOTHING = markup.empty("No format is chosen", "Tick one or more above; what they take is told here "
+                       "before anything is written.")
+NOTHING_TRAINED = markup.empty("Nothing to export yet", "Train something on the Train tab first; "
+                               "it then stands in the list.")
 
 
-def task_view(task: TaskView) -> str:
-    """The work under way, or how the last one ended."""
-    if task.state == "idle":
+def doors_in(group: str) -> list[Door]:
+    """The doors of a group, in the order of the page."""
+    return [door for door in DOORS.values() if door.group == group]
+
+
+def door_choices(stages: Sequence[Stage], group: str) -> list[Labelled]:
+    """(label, key) of those of a group that are open. Drawn as cards: the first line is the title.
+    """
+    return [(f"{stage.door.label}\n{_size(stage)}. {stage.door.purpose}", stage.door.key)
+            for stage in stages if stage.door.group == group and not stage.why_not]
+
+
+def _size(stage: Stage) -> str:
+    return "Size not known yet" if stage.bytes is None else f"About {readable_bytes(stage.bytes)}"
+
+
+def closed_view(stages: Sequence[Stage]) -> str:
+    """The formats that this model cannot become, and why."""
+    closed = [stage for stage in stages if stage.why_not]
+    if not closed:
         return ""
-    seconds = markup.readable_seconds(task.elapsed_seconds)
-    if task.is_active:
-        word = "Stopping" if task.state == "stopping" else task.title
-        return (f'<div class="task" data-state="{task.state}"><div class="task-title">'
-                f'{escape(word)}</div>{markup.step_bar(task.step)}</div>')
-    if task.state == "done":
-        result: Outcome | None = task.result
-        where = f"It lies in {result.path}" if result else ""
-        body = markup.note(f"{task.title}: done in {seconds}.", where, "good")
-        body += "".join(markup.note(text) for text in result.notes) if result else ""
-    elif task.state == "stopped":
-        body = markup.note(f"{task.title}: stopped.", "Nothing half-written was left.", "info")
-    else:
-        message, hint = task.error or ("It failed.", "")
-        body = markup.note(f"{task.title}: {message}", hint, "problem")
-    return f'<div class="task" data-state="{task.state}">{body}</div>'
+    rows = "".join(f"<li><b>{escape(stage.door.label)}:</b> {escape(stage.why_not)}</li>"
+                   for stage in closed)
+    return (f'<details class="closed-doors"><summary>{counted(len(closed), "format")} not open to '
+            f"this one</summary><ul>{rows}</ul></details>")
 
 
-def results_view(results: list[Result]) -> str:
-    """Every export with size, place, and next steps folded below."""
-    if not results:
-        return markup.empty("Nothing exported yet",
-                            "Merge a run above; the model folder appears here.")
-    return '<div class="results">' + "".join(map(_result, results)) + "</div>"
+def origin_view(origin: Origin, kind: str, base: str) -> str:
+    """Which weights are exported."""
+    held = {"4bit": ", trained over 4 bits", "8bit": ", trained over 8 bits"}.get(
+        origin.model.quantization, "")
+    what = f"A whole model, trained from {base}" if origin.is_full_model else (
+        f"{kind} on {base}{held}")
+    return f'<div class="quiet">{escape(what)}.</div>'
 
 
-def _result(result: Result) -> str:
-    steps = gguf_steps(result.path) if result.kind == "GGUF" else folder_steps(result.path)
-    inner = "".join(f"<h5>{escape(title)}</h5>{markup.preformatted(text)}"
-                    for title, text in steps)
-    return (
-        f'<div class="result" data-name="{escape(result.name)}"><div class="result-head">'
-        f'<span class="result-name">{escape(result.name)}</span>'
-        f'<span class="quiet">{escape(result.kind)}, {readable_bytes(result.size_bytes)}</span>'
-        f'</div><div class="path">{escape(str(result.path))}</div>'
-        f"<details><summary>What next</summary>{inner}</details></div>"
-    )
+def plan_view(plan: Plan) -> str:
+    """A line for each format, then the disk space of the whole chain."""
+    rows = "".join(map(_stage_row, plan.stages))
+    doors = [stage.door for stage in plan.stages]
+    if plan.passing_model_bytes:
+        rows += _row("The whole model", "deleted at the end; tick Transformers folder to keep it",
+                     readable_bytes(plan.passing_model_bytes))
+    elif plan.model and MERGED not in doors and any(door.needs_model for door in doors):
+        rows += _row("The whole model", f"is there already: {plan.model.name}", "0 B")
+    if plan.passing_gguf_bytes:
+        rows += _row("A GGUF to round from", "deleted at the end",
+                     readable_bytes(plan.passing_gguf_bytes))
+    return (f'<table class="plain export-plan"><thead><tr><th>Format</th><th>Written as</th>'
+            f'<th class="right">Size</th></tr></thead><tbody>{rows}</tbody></table>{_disk(plan)}')
 
 
-def gguf_steps(path: Path) -> list[tuple[str, str]]:
-    """(program, commands) to run a GGUF file elsewhere."""
-    name = path.stem.lower()
-    return [
-        ("llama.cpp", f'llama-server -m "{path}"'),
-        ("LM Studio", f'lms import "{path}"'),
-        ("Ollama: a file named Modelfile with this line",
-         f"FROM {path}"),
-        ("Ollama: then, in the same folder",
-         f"ollama create {name} -f Modelfile\nollama run {name}"),
-    ]
+def _stage_row(stage: Stage) -> str:
+    taken = "replaces the one that is there" if stage.is_taken else ""
+    size = "unknown" if stage.bytes is None else readable_bytes(stage.bytes)
+    return _row(stage.door.label, stage.output.name, size, taken)
 
 
-def folder_steps(path: Path) -> list[tuple[str, str]]:
-    """(program, commands) to use a merged model folder."""
-    return [
-        ("Python, with transformers",
-         "from transformers import pipeline\n"
-         f"answer = pipeline('text-generation', {str(path)!r})\n"
-         "print(answer([{'role': 'user', 'content': 'Hello'}])[0]['generated_text'][-1])"),
-        ("llama.cpp, LM Studio, Ollama", "Write a GGUF file from it, above."),
-    ]
+def _row(label: str, name: str, size: str, warning: str = "") -> str:
+    more = f'<span class="below plan-warning">{escape(warning)}</span>' if warning else ""
+    return (f'<tr><td>{escape(label)}</td><td class="plan-name">{escape(name)}{more}</td>'
+            f'<td class="right">{size}</td></tr>')
+
+
+def _disk(plan: Plan) -> str:
+    said = (f"Together {readable_bytes(plan.needed_bytes)} of disk at the peak; "
+            f"{readable_bytes(plan.free_bytes)} are free.")
+    if plan.fits:
+        time = f"Roughly {markup.readable_seconds(plan.seconds)} to write, then the checks."
+        return f'<p class="quiet plan-disk">{said} {time}</p>'
+    return markup.note(said, "Choose fewer formats, free some space, or start the studio with "
+                       "--home on a larger disk.", "problem")
+
+
+def exporting_view(now: Exporting) -> str:
+    """The work under way, or how the last one ended, with a line for each format."""
+    return work_view(now.task, _ended) + _formats(now)
+
+
+def _ended(task: TaskView) -> str:
+    return markup.note(f"{task.title}: done in {markup.readable_seconds(task.elapsed_seconds)}.",
+                       level="good")
+
+
+def _formats(now: Exporting) -> str:
+    made = list(map(_made_row, now.made))
+    waiting = now.labels[len(made):] if now.task.is_active else ()
+    states = ["at work", *("waits" for _ in waiting[1:])]
+    rows = made + [_format_row(label, f'<span class="quiet">{state}</span>', "")
+                   for label, state in zip(waiting, states, strict=False)]
+    return f'<ul class="queue export-formats">{"".join(rows)}</ul>' if rows else ""
+
+
+def _made_row(made: Made) -> str:
+    if made.written is None:
+        message, hint = made.problem or ("", "")
+        return _format_row(made.door.label, '<span class="pill pill-failed">failed</span>',
+                           markup.note(message, hint, "problem"))
+    written = made.written
+    words = (f"{readable_bytes(written.bytes)} in {markup.readable_seconds(written.seconds)}")
+    notes = "".join(map(markup.note, written.notes))
+    if made.problem is not None:
+        notes += markup.note(f"It could not be checked: {made.problem[0]}", made.problem[1],
+                             "warning")
+    pill = '<span class="pill pill-done">written</span>'
+    return _format_row(made.door.label, f'{pill}<span class="quiet">{words}</span>'
+                       f"{verdict_pill(made.verification)}", notes)
+
+
+def _format_row(label: str, words: str, below: str) -> str:
+    more = f'<div class="format-notes">{below}</div>' if below else ""
+    return f'<li><span class="queue-name">{escape(label)}</span>{words}{more}</li>'

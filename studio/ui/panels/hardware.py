@@ -16,6 +16,7 @@ from studio.files import readable_bytes
 from studio.ui import disk_card, markup, model_card
 from studio.ui.guard import guarded
 from studio.ui.panels import dry_run, memory_plan, sizes
+from studio.ui.seen import seen_by_page, unless_seen
 from studio.ui.shared import PRIVATE, QUIET, Shared
 from studio.ui.widgets import build_mirror
 
@@ -77,11 +78,11 @@ def _wire(
     def check_again() -> str:
         return checks_view(studio.findings(again=True))
 
-    seen = gr.State("")
+    seen = seen_by_page()
 
-    def watch(last: str) -> tuple[Any, Any]:
+    def watch(last: Any) -> Any:
         now = live_view(studio.sampler.sample())
-        return (gr.skip(), gr.skip()) if now == last else (now, now)
+        return unless_seen(now, last, lambda: [now])
 
     shown = [views["verdict"], views["parts"]]
     shared.demo.load(look, None, shown, **QUIET)

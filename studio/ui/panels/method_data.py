@@ -16,18 +16,14 @@ from studio.recipe.method_words import method_words
 from studio.ui import markup
 from studio.ui.guard import guarded
 from studio.ui.panels.dataset_found_view import format_words
+from studio.ui.presses import press_script
 from studio.ui.shared import PRIVATE, Shared, recipe_of
 
 if TYPE_CHECKING:
     from studio.ui.reading import Reading
     from studio.ui.studio import Studio
 
-CHOOSE_SCRIPT = """
-element.addEventListener('click', (event) => {
-    const pressed = event.target.closest('[data-method]');
-    if (pressed) { trigger('click', {method: pressed.dataset.method}); }
-});
-"""
+CHOOSE_SCRIPT = press_script("method")
 """Runs in the browser: a press on a button takes that method."""
 
 

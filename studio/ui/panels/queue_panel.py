@@ -16,7 +16,7 @@ from studio.ui import markup
 from studio.ui.guard import guarded
 from studio.ui.panels import queue_view
 from studio.ui.panels.queue_view import QueueState, Waiting
-from studio.ui.seen import seen_by_page, stamp
+from studio.ui.seen import NEVER, seen_by_page, unless_seen
 from studio.ui.shared import PRIVATE, QUIET, Shared
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 ENDED_SHOWN = 20
 NOTES_SHOWN = 5
 PLACES = {"up": -1, "down": 1}
-NEVER: dict[str, str] = {}
-"""What a page has seen that has seen nothing."""
 
 
 @dataclass(frozen=True)
@@ -61,23 +59,23 @@ def build(studio: Studio, shared: Shared) -> QueuePart:
 def _wire(studio: Studio, shared: Shared, part: QueuePart) -> None:
     _, run, hold, waiting, _, seen = part.shown
 
-    def run_queue(seen: Any) -> Any:
+    def run_queue() -> Any:
         studio.queue_runner.run()
-        return part.refresh(seen)
+        return part.refresh(NEVER)
 
-    def hold_queue(seen: Any) -> Any:
+    def hold_queue() -> Any:
         studio.queue_runner.hold()
-        return part.refresh(seen)
+        return part.refresh(NEVER)
 
-    def change(seen: Any, event: gr.EventData) -> Any:
-        change_queue(studio, str(event.what), str(event.run))
-        return part.refresh(seen)
+    def change(event: gr.EventData) -> Any:
+        change_queue(studio, str(event.what), str(event.name))
+        return part.refresh(NEVER)
 
     shared.ticks.add(part.refresh, [seen], part.shown)
     shared.demo.load(part.refresh, [seen], part.shown, **QUIET)
-    run.click(guarded(run_queue), [seen], part.shown, **PRIVATE)
-    hold.click(guarded(hold_queue), [seen], part.shown, **QUIET)
-    waiting.click(guarded(change), [seen], part.shown, **QUIET)
+    run.click(guarded(run_queue), None, part.shown, **PRIVATE)
+    hold.click(guarded(hold_queue), None, part.shown, **QUIET)
+    waiting.click(guarded(change), None, part.shown, **QUIET)
 
 
 def change_queue(studio: Studio, what: str, name: str) -> None:
@@ -110,15 +108,12 @@ def _waiting(studio: Studio, entry: Entry) -> Waiting:
 
 def page(now: QueueState, seen: Any) -> Any:
     """Updates for the components and for what was seen; nothing if all of it is known."""
-    key = {"queue": stamp(_key(now))}
-    if key == seen:
-        return gr.skip()
     can_run = bool(now.waiting) and not now.is_running
-    return [
+    return unless_seen(_key(now), seen, lambda: [
         queue_view.state_view(now), gr.Button(visible=can_run),
         gr.Button(visible=now.is_running), queue_view.waiting_view(now.waiting),
-        queue_view.ended_view(now.ended, now.notes), key,
-    ]
+        queue_view.ended_view(now.ended, now.notes),
+    ])
 
 
 def _key(now: QueueState) -> tuple[Any, ...]:

@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from studio.ui.markup import bar, empty, note
+from studio.ui.markup import bar, empty, note, sign_button
 from studio.ui.panels.train_view import state_word
+from studio.ui.presses import press_script
 
 if TYPE_CHECKING:
     from studio.story import Story
 
-CHANGE_SCRIPT = """
-element.addEventListener('click', (event) => {
-    const button = event.target.closest('button[data-what]');
-    if (button) { trigger('click', {what: button.dataset.what, run: button.dataset.run}); }
-});
-"""
+CHANGE_SCRIPT = press_script("what")
 """Runs in the browser: a button of a row says what shall become of which run."""
 
 
@@ -106,20 +102,13 @@ def _row(row: Waiting, place: int, last: int) -> str:
     title = f' title="{name}"' if row.title else ""
     more = f'<span class="quiet">{escape(", ".join(about))}</span>' if about else ""
     buttons = "".join((
-        _button("up", name, "Earlier", "↑", place == 0),
-        _button("down", name, "Later", "↓", place == last),
-        _button("remove", name, "Remove from the queue", "✕"),
+        sign_button("up", row.name, "Earlier", "↑", is_off=place == 0),
+        sign_button("down", row.name, "Later", "↓", is_off=place == last),
+        sign_button("remove", row.name, "Remove from the queue", "✕"),
     ))
     return (f'<li data-run="{name}"><span class="queue-place">{place + 1}</span>'
             f'<span class="queue-name"{title}>{shown}</span>{more}'
             f'<span class="queue-buttons">{buttons}</span></li>')
-
-
-def _button(what: str, name: str, label: str, sign: str, is_off: bool = False) -> str:
-    """`name` comes escaped."""
-    return (f'<button type="button" class="sign" data-what="{what}" data-run="{name}" '
-            f'title="{label}" aria-label="{label}: {name}"{" disabled" if is_off else ""}>'
-            f"{sign}</button>")
 
 
 def ended_view(stories: Sequence[Story], notes: Sequence[str]) -> str:

@@ -13,13 +13,11 @@ from studio.about import LONGEST_TITLE, About
 from studio.files import folder_bytes, readable_bytes
 from studio.ui import markup
 from studio.ui.guard import guarded
+from studio.ui.seen import NEVER, seen_by_page, unless_seen
 from studio.ui.shared import PRIVATE, QUIET, Shared
 
 if TYPE_CHECKING:
     from studio.ui.studio import Studio
-
-Seen = tuple[str, About] | None
-"""The run and what was written about it when the boxes were filled."""
 
 
 def build(studio: Studio, shared: Shared, chosen: gr.State) -> None:
@@ -40,19 +38,19 @@ def build(studio: Studio, shared: Shared, chosen: gr.State) -> None:
                 keep = gr.Button("Keep it", size="sm", min_width=90, elem_id="run-delete-no")
                 sure = gr.Button("Delete it for good", variant="stop", size="sm", min_width=90,
                                  elem_id="run-delete-yes")
-    seen: gr.State = gr.State(None)
+    seen = seen_by_page()
     asked = gr.State("")  # the run whose deletion is being confirmed
     boxes = [box, title, note, seen]
     asking = [confirm, question, asked]
 
-    def refresh(chosen: str, seen: Seen) -> Any:
+    def refresh(chosen: str, seen: Any) -> Any:
         return boxes_view(studio, chosen, seen)
 
     def save_about(chosen: str, title: str, note: str) -> list[Any]:
         run = studio.run_to_show(chosen)
         if run is not None:
             run.set_about(title=title, note=note)
-        return boxes_view(studio, chosen, None)
+        return boxes_view(studio, chosen, NEVER)
 
     def ask(chosen: str) -> list[Any]:
         run = studio.run_to_show(chosen)
@@ -64,7 +62,7 @@ def build(studio: Studio, shared: Shared, chosen: gr.State) -> None:
 
         if asked:
             delete_run(studio.settings, asked)
-        return ["", *boxes_view(studio, "", None), *not_asking()]
+        return ["", *boxes_view(studio, "", NEVER), *not_asking()]
 
     shared.ticks.add(refresh, [chosen, seen], boxes)
     shared.demo.load(refresh, [chosen, seen], boxes, **QUIET)
@@ -76,14 +74,13 @@ def build(studio: Studio, shared: Shared, chosen: gr.State) -> None:
     sure.click(guarded(delete_run), [asked], [chosen, *boxes, *asking], **PRIVATE)
 
 
-def boxes_view(studio: Studio, chosen: str, seen: Seen) -> list[Any]:
+def boxes_view(studio: Studio, chosen: str, seen: Any) -> Any:
     """Updates for the box, title, note, and what was seen; none where the run is as it was seen,
     so that nobody's typing is overwritten."""
     run = studio.run_to_show(chosen)
     now = (run.name, run.about) if run else ("", About())
-    if now == seen:
-        return [gr.skip()] * 4
-    return [gr.Accordion(visible=run is not None), now[1].title, now[1].note, now]
+    return unless_seen(now, seen, lambda: [
+        gr.Accordion(visible=run is not None), now[1].title, now[1].note])
 
 
 def question_view(studio: Studio, name: str) -> str:

@@ -14,6 +14,7 @@ import gradio as gr
 
 from studio.ui.guard import guarded
 from studio.ui.markup import note
+from studio.ui.seen import NEVER
 from studio.ui.shared import QUIET
 
 if TYPE_CHECKING:
@@ -57,14 +58,14 @@ def wire(
     refresh: Callable[..., list[Any]],
 ) -> None:
     """`states` are chosen, seen and cancelling; `refresh(*states)` gives the updates of `shown`."""
-    chosen, seen, cancelling = states
+    chosen, _, cancelling = states
 
     def acting(act: Callable[[str, bool], str | None]) -> Callable[..., Any]:
         """A handler that does `act(name, isolated)`; what that gives is the run to ask about."""
-        def handle(chosen: str, seen: Any, isolated: bool) -> list[Any]:
+        def handle(chosen: str, isolated: bool) -> list[Any]:
             run = studio.run_to_show(chosen)
             asking = act(run.name, isolated) or "" if run else ""
-            return [asking, *refresh(chosen, seen, asking)]
+            return [asking, *refresh(chosen, NEVER, asking)]
 
         return guarded(handle)
 
@@ -78,10 +79,8 @@ def wire(
         "requeue": functools.partial(requeue_run, studio),
     }
     for part, act in actions.items():
-        parts[part].click(acting(act), [chosen, seen, parts["isolated"]], [cancelling, *shown],
-                          **QUIET)
-    parts["at_work"].click(lambda seen: ["", *refresh("", seen)], [seen], [chosen, *shown],
-                           **QUIET)
+        parts[part].click(acting(act), [chosen, parts["isolated"]], [cancelling, *shown], **QUIET)
+    parts["at_work"].click(lambda: ["", *refresh("", NEVER)], None, [chosen, *shown], **QUIET)
 
 
 def ask_run(studio: Studio, name: str, what: Ask) -> None:

@@ -14,6 +14,7 @@ import gradio as gr
 from studio.ui import markup
 from studio.ui.guard import guarded
 from studio.ui.panels.runs_table_view import RUNS_SCRIPT, Order, runs_view
+from studio.ui.seen import seen_by_page, unless_seen
 from studio.ui.shared import QUIET, Shared
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def build(studio: Studio, shared: Shared, chosen: gr.State) -> RunsTable:
         gr.HTML(markup.heading("Runs", "Press a run to open it, tick some to compare them."))
         table = gr.HTML(runs_view([]), elem_id="runs-table", js_on_load=RUNS_SCRIPT)
     order = gr.State(Order())
-    seen = gr.State(None)
+    seen = seen_by_page()
     compared = shared.compared
     inputs = {"chosen": chosen, "order": order, "seen": seen,
               **({"compared": compared} if compared else {})}
@@ -52,7 +53,7 @@ def build(studio: Studio, shared: Shared, chosen: gr.State) -> RunsTable:
         shown = studio.run_to_show(chosen)
         name = shown.name if shown else ""
         now = (studio.shelf.rows(), name, tuple(compared or ()), order)
-        return gr.skip() if now == seen else [runs_view(*now), now]
+        return unless_seen(now, seen, lambda: [runs_view(*now)])
 
     def sort(event: gr.EventData, order: Order) -> Order:
         return order.pressed(str(event.column))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from studio.ui.markup import empty
 from studio.ui.panels.train_view import state_word
+from studio.ui.words import moment
 
 if TYPE_CHECKING:
     from studio.ui.shelf import RunRow
@@ -132,9 +132,7 @@ def _best_cell(row: RunRow) -> str:
 
 
 def _when(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    return datetime.datetime.fromtimestamp(seconds).strftime("%d %b, %H:%M")
+    return "–" if seconds is None else moment(seconds)
 
 
 COLUMNS = {

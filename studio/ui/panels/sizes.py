@@ -46,8 +46,8 @@ def _wire(studio: Studio, shared: Shared, table: gr.HTML) -> None:
         return shared.updates_for(recipe)
 
     # One event: a card chosen while the first table is worked out comes after it, not before.
-    gr.on([shared.demo.load, shared.place.input], show, shared.place, table,
-          trigger_mode="always_last", **QUIET)
+    gr.on([shared.demo.load, shared.place.input], show, inputs_kwargs={"place": shared.place},
+          outputs=table, trigger_mode="always_last", **QUIET)
     shared.refresh_after(table.click(
         fill_in, inputs_kwargs=shared.reading_inputs(), outputs=shared.ordered(),
         show_progress="hidden", **PRIVATE))

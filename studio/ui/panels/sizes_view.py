@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING
 
 from studio.files import readable_bytes
 from studio.hardware.what_fits import METHODS, TABLE_SETTINGS
+from studio.ui.presses import press_script
 
 if TYPE_CHECKING:
     from studio.hardware.cards import Place
     from studio.hardware.what_fits import Cell, SizeTable
 
-CHOOSE_SCRIPT = """
-element.addEventListener('click', (event) => {
-    const cell = event.target.closest('[data-method]');
-    if (cell) { trigger('click', {source: cell.dataset.source, method: cell.dataset.method}); }
-});
-"""
+CHOOSE_SCRIPT = press_script("method")
 """Runs in the browser: a press on a cell of `table_view` fills the form in."""
 MEANINGS = {"comfortable": "comfortable", "tight": "tight, little to spare", "no": "does not fit"}
 HEADERS = {"Full": "Every weight", "LoRA": "LoRA", "QLoRA": "QLoRA (4-bit)"}

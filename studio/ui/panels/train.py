@@ -23,6 +23,7 @@ from studio.ui.panels import (
     train_run,
     train_samples,
 )
+from studio.ui.seen import NEVER
 from studio.ui.shared import PRIVATE, QUIET, Shared, recipe_of
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _wire_runs(
 ) -> None:
     def open_run(event: gr.EventData) -> list[Any]:
         name = studio.shelf.get(str(event.run)).name
-        return [name, gr.Tabs(selected="run"), *run.refresh(name, {})]
+        return [name, gr.Tabs(selected="run"), *run.refresh(name, NEVER)]
 
     runs.refresh_after(
         runs.html.click(guarded(open_run), None, [chosen, parts, *run.shown], **QUIET))
@@ -74,7 +75,7 @@ def _wire_start(
 ) -> None:
     def start_run(name: str | None, isolated: bool, **form: Any) -> list[Any]:
         studio.jobs.start(recipe_of(form), (name or "").strip() or None, isolated=isolated)
-        return ["", "", gr.Tabs(selected="run"), *run.refresh("", {})]
+        return ["", "", gr.Tabs(selected="run"), *run.refresh("", NEVER)]
 
     def with_whole_form() -> None:
         controls.start.click(
@@ -92,7 +93,7 @@ def _wire_add(
     """Both ways into the queue: what is set now, and a grid around it."""
 
     def shown() -> list[Any]:
-        return ["", gr.Tabs(selected="queue"), *queue.refresh(queue_panel.NEVER)]
+        return ["", gr.Tabs(selected="queue"), *queue.refresh(NEVER)]
 
     def add_run(name: str | None, isolated: bool, **form: Any) -> list[Any]:
         studio.queue.add(recipe_of(form), (name or "").strip() or None, isolated=isolated)

@@ -5,12 +5,14 @@ Wiring and one reader; what is shown is in `rewarded_view.py`.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from studio.ui import markup
 from studio.ui.panels.rewarded_view import rewarded_view
+from studio.ui.seen import fresh_updates, seen_by_page
 from studio.ui.shared import QUIET, Shared
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 REDRAWN_EVERY = 5
 """Steps between two readings of the answers while a run is at work."""
-Seen = list[Any]
 
 
 def build(studio: Studio, shared: Shared, chosen: gr.State) -> None:
@@ -30,9 +31,9 @@ def build(studio: Studio, shared: Shared, chosen: gr.State) -> None:
                                "step, the best first. Point at a number to see what it is made "
                                "of."))
         answers = gr.HTML(elem_id="train-rewarded", padding=False)
-    seen = gr.State([])
+    seen = seen_by_page()
 
-    def refresh(chosen: str, seen: Seen) -> Any:
+    def refresh(chosen: str, seen: dict[str, Any]) -> Any:
         return page(studio.run_to_show(chosen), seen)
 
     shown = [card, answers, seen]
@@ -40,16 +41,18 @@ def build(studio: Studio, shared: Shared, chosen: gr.State) -> None:
     shared.demo.load(refresh, [chosen, seen], shown, **QUIET)
 
 
-def page(run: Run | None, seen: Seen) -> Any:
-    """One update per component, or a single skip where nothing is new since `seen`."""
+def page(run: Run | None, seen: dict[str, Any]) -> list[Any]:
+    """One update per component, skipped where nothing is new since `seen`, and what is seen now."""
+    @functools.cache
+    def answers() -> str:
+        return rewarded_view(run) if run is not None and run.story().is_rewarded else ""
+
     key = _key(run)
-    if key == seen:
-        return gr.skip()
-    answers = rewarded_view(run) if run is not None and run.story().is_rewarded else ""
-    return [gr.Column(visible=bool(answers)), answers, key]
+    return fresh_updates({"card": (key, lambda: gr.Column(visible=bool(answers()))),
+                          "answers": (key, answers)}, ("card", "answers"), seen)
 
 
-def _key(run: Run | None) -> Seen:
+def _key(run: Run | None) -> list[Any]:
     """Changes whenever the card has something else to show."""
     if run is None:
         return [""]

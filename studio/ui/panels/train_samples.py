@@ -13,14 +13,13 @@ import gradio as gr
 from studio.ui import charts_learning, markup
 from studio.ui.live_plot import figure_value, live_plot
 from studio.ui.panels.train_samples_view import measures_view, scored_view, timeline_view
+from studio.ui.seen import seen_by_page, unless_seen
 from studio.ui.shared import QUIET, Shared
 
 if TYPE_CHECKING:
     from studio.runs import Run
     from studio.story import Story
     from studio.ui.studio import Studio
-
-Seen = list[Any]
 
 
 def build(studio: Studio, shared: Shared, chosen: gr.State) -> None:
@@ -37,29 +36,30 @@ def build(studio: Studio, shared: Shared, chosen: gr.State) -> None:
             plot = live_plot(height_pixels=charts_learning.HEIGHT_PIXELS, empty_text="",
                              elem_id="train-learning")
         scored = gr.HTML(elem_id="train-scored", padding=False)
-    seen = gr.State([])
+    seen = seen_by_page()
     shown = [card, timeline, measures, plot_box, plot, scored, seen]
 
-    def refresh(chosen: str, seen: Seen) -> Any:
+    def refresh(chosen: str, seen: Any) -> Any:
         return page(studio.run_to_show(chosen), seen)
 
     shared.ticks.add(refresh, [chosen, seen], shown)
     shared.demo.load(refresh, [chosen, seen], shown, **QUIET)
 
 
-def page(run: Run | None, seen: Seen) -> Any:
+def page(run: Run | None, seen: Any) -> Any:
     """One update per component, or a single skip where nothing is new since `seen`."""
     story = run.story() if run is not None else None
-    key = key_of(story)
-    if key == seen:
-        return gr.skip()
+    return unless_seen(_key_of(story), seen, lambda: _updates(run, story))
+
+
+def _updates(run: Run | None, story: Story | None) -> list[Any]:
     timeline, scored = _answers(run, story)
     measures, figure = measures_view(story), charts_learning.learning_figure(story)
     return [gr.Column(visible=bool(timeline or measures)), timeline, measures,
-            gr.Column(visible=figure is not None), figure_value(figure), scored, key]
+            gr.Column(visible=figure is not None), figure_value(figure), scored]
 
 
-def key_of(story: Story | None) -> Seen:
+def _key_of(story: Story | None) -> list[Any]:
     """Changes whenever the card has something else to show."""
     if story is None:
         return [""]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from studio.chat.differences import changed_spans
 from studio.ui.markup import tiles
 
 if TYPE_CHECKING:
@@ -111,12 +112,11 @@ def marked_changes(before: str, now: str) -> str:
     old, new = _WORDS.findall(before), _WORDS.findall(now)
     if _kept_share(old, new) < 0.5:
         return escape(now)
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
     parts = []
-    for kind, _, _, start, end in matcher.get_opcodes():
-        text = "".join(new[start:end])
+    for span in changed_spans(before, now):
+        text = span.text
         word = escape(text.strip())
-        if word and kind != "equal":
+        if word and span.is_changed:
             before_word, _, behind = text.partition(text.strip())
             parts.append(f"{before_word}<mark>{word}</mark>{behind}")
         else:

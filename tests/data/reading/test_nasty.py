@@ -141,7 +141,7 @@ def test_an_empty_file_is_called_empty(write, read_all, name):
     (zipped(LINE.encode()), "zip archive"), (gzip.compress(b"x"), "gzip-compressed"),
     (zst(b"x"), "zstd-compressed"), (b"PAR1", "Parquet"), (b"\x80\x04", "pickle"),
     (b"%PDF-1.7", "PDF"), (b"\x89PNG", "picture"), (b"ARROW1\0\0", "Arrow"),
-])
+], ids=["zip", "gzip", "zstd", "parquet", "pickle", "pdf", "png", "arrow"])
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.txt", "a.json", "a.jsonl.gz"])
 def test_what_is_no_text_is_refused_by_its_kind(write, read_all, name, head, word):
     data = gzip.compress(head) if name.endswith(".gz") else head

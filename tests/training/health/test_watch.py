@@ -12,7 +12,7 @@ from studio.recipe import Recipe
 from studio.runs import Run, create_run
 from studio.settings import Settings
 from studio.story import Alarm
-from studio.training import stages
+from studio.training import stretch
 from studio.training.loop import train
 from studio.training.observer import Live, Observer, Observers
 from tests.training.conftest import MakeRecipe
@@ -62,8 +62,8 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def poison(at: int, adapter: bool = False) -> _Poison:
         one = _Poison(at, adapter)
-        watching = stages.observers_for
-        monkeypatch.setattr(stages, "observers_for",
+        watching = stretch.observers_for
+        monkeypatch.setattr(stretch, "observers_for",
                             lambda recipe: Observers([*watching(recipe).several, one]))
         return one
 
@@ -180,6 +180,6 @@ def test_watching_changes_no_loss(
 ) -> None:
     recipe = make_recipe(adapter__dropout=0.1, data__eval_fraction=0.2, training__eval_steps=2)
     watched = _run(settings, recipe)
-    monkeypatch.setattr(stages, "observers_for", lambda recipe: Observers([]))
+    monkeypatch.setattr(stretch, "observers_for", lambda recipe: Observers([]))
     alone = _run(settings, recipe, "b")
     assert [p.loss for p in watched.story().points] == [p.loss for p in alone.story().points]

@@ -52,10 +52,6 @@ def trained(settings: Settings, recipe: Recipe, name: str) -> Run:
     return run
 
 
-def losses(run: Run) -> dict[int, float]:
-    return {point.step: point.loss for point in run.story().points}
-
-
 def resumed_to(settings: Settings, recipe: Recipe, stop_at: int) -> Run:
     """A run that was stopped after step `stop_at` and went on to its end."""
     run = create_run(settings, recipe, "parts")

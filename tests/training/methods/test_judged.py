@@ -15,15 +15,8 @@ from studio.settings import Settings
 from studio.training.methods.collators import JudgedCollator
 from studio.training.recovery import next_change
 from studio.training.trainers import check_method
-from tests.training.conftest import MakeRecipe, tiny_recipe
-from tests.training.methods.conftest import (
-    JUDGED,
-    PAIRS,
-    losses,
-    plain_margin,
-    resumed_to,
-    trained,
-)
+from tests.training.conftest import MakeRecipe, losses_of, tiny_recipe
+from tests.training.methods.conftest import JUDGED, PAIRS, plain_margin, resumed_to, trained
 from tests.training.methods.trainer import TEMPLATE, studio_trainer, with_lora
 
 
@@ -74,8 +67,8 @@ def test_a_stopped_run_goes_on_to_the_losses_of_an_uninterrupted_one(
     settings: Settings, judged_recipe: MakeRecipe, changes: dict[str, Any]
 ) -> None:
     recipe = judged_recipe(training__max_steps=6, **changes)
-    whole = losses(trained(settings, recipe, "whole"))
-    assert losses(resumed_to(settings, recipe, 3)) == whole
+    whole = losses_of(trained(settings, recipe, "whole"))
+    assert losses_of(resumed_to(settings, recipe, 3)) == whole
 
 
 @pytest.mark.parametrize("loss", ["kto", "apo_zero_unpaired"])

@@ -14,14 +14,8 @@ from studio.runs import Run, create_run
 from studio.settings import Settings
 from studio.training.loop import train
 from studio.training.trainers import check_method
-from tests.training.conftest import MakeRecipe
-from tests.training.methods.conftest import (
-    PAIRS,
-    losses,
-    plain_margin,
-    resumed_to,
-    trained,
-)
+from tests.training.conftest import MakeRecipe, losses_of
+from tests.training.methods.conftest import PAIRS, plain_margin, resumed_to, trained
 
 
 def _loaded(base: Path, adapter: Path | None) -> tuple[Any, Any]:
@@ -65,8 +59,8 @@ def test_a_stopped_run_goes_on_to_the_losses_of_an_uninterrupted_one(
     settings: Settings, pair_recipe: MakeRecipe, changes: dict[str, Any]
 ) -> None:
     recipe = pair_recipe(training__max_steps=6, **changes)
-    whole = losses(trained(settings, recipe, "whole"))
-    assert losses(resumed_to(settings, recipe, 3)) == whole
+    whole = losses_of(trained(settings, recipe, "whole"))
+    assert losses_of(resumed_to(settings, recipe, 3)) == whole
 
 
 @pytest.mark.parametrize("changes", [
@@ -81,7 +75,7 @@ def test_where_memory_runs_out_it_goes_on_comparing_with_the_same_start(
 
     recipe = pair_recipe(training__method="dpo", training__max_steps=6, data__eval_fraction=0.0,
                          **changes)
-    whole = losses(trained(settings, recipe, "whole"))
+    whole = losses_of(trained(settings, recipe, "whole"))
     calls, real = iter(range(1, 10**6)), Accelerator.backward
 
     def limited(*args: Any, **options: Any) -> None:
@@ -92,7 +86,7 @@ def test_where_memory_runs_out_it_goes_on_comparing_with_the_same_start(
     monkeypatch.setattr(Accelerator, "backward", limited)
     run = trained(settings, recipe, "a")
     assert run.story().adapted["training.batch_size"] == 2
-    assert losses(run) == pytest.approx(whole, rel=1e-3)
+    assert losses_of(run) == pytest.approx(whole, rel=1e-3)
 
 
 @pytest.mark.parametrize("method", ["dpo", "kto"])
@@ -106,7 +100,7 @@ def test_the_model_is_asked_while_it_learns_and_that_changes_nothing(
         "monitor.sample_records": 2, "monitor.sample_prompts": ["1 pizza"],
         "monitor.sample_tokens": 4, "monitor.forgetting": True, "monitor.scorer": "exact_match"})
     run = trained(settings, asked, "asked")
-    assert losses(run) == losses(trained(settings, recipe, "alone"))
+    assert losses_of(run) == losses_of(trained(settings, recipe, "alone"))
     expected = {answer.expected for answer in read_samples(run)}
     assert None in expected and len(expected) > 1
     assert all(text is None or text.startswith("yes") for text in expected)

@@ -14,8 +14,8 @@ from studio.runs import Run
 from studio.settings import Settings
 from studio.training.judge import load_judge
 from studio.training.observer import observers_for
-from tests.training.conftest import MakeRecipe
-from tests.training.methods.conftest import PAIRS, losses, resumed_to, trained
+from tests.training.conftest import MakeRecipe, losses_of
+from tests.training.methods.conftest import PAIRS, resumed_to, trained
 
 
 def conversation(row: dict[str, str], kind: str) -> list[dict[str, str]]:
@@ -76,8 +76,8 @@ def test_a_stopped_run_goes_on_to_the_losses_of_an_uninterrupted_one(
 ) -> None:
     recipe = pair_recipe(training__method="reward", training__max_steps=6,
                          preference__center_rewards=0.01)
-    whole = losses(trained(settings, recipe, "whole"))
-    assert losses(resumed_to(settings, recipe, 3)) == whole
+    whole = losses_of(trained(settings, recipe, "whole"))
+    assert losses_of(resumed_to(settings, recipe, 3)) == whole
 
 
 def test_a_judge_is_asked_for_no_answers_and_nobody_takes_it_for_a_writer(
@@ -86,7 +86,7 @@ def test_a_judge_is_asked_for_no_answers_and_nobody_takes_it_for_a_writer(
     from studio.chat.session import ChatSession, Column
     from studio.evaluation import before_after
     from studio.evaluation.harness import Asked
-    from studio.ui.panels.chat_columns import trained_runs
+    from studio.ui.adapter_shelf import trained_of
 
     recipe = pair_recipe(training__method="reward", training__max_steps=1,
                          monitor__sample_records=2, monitor__forgetting=True)
@@ -100,7 +100,7 @@ def test_a_judge_is_asked_for_no_answers_and_nobody_takes_it_for_a_writer(
     monkeypatch.setattr(before_after, "require_harness", lambda: None)
     with pytest.raises(RunError, match="reward model"):
         before_after.evaluate_run(run, Asked(tasks=("x",)), settings)
-    assert trained_runs([run]) == []
+    assert trained_of(run) is None
 
 
 def test_a_whole_model_that_judges_cannot_be_chatted_with_and_a_writer_cannot_judge(

@@ -11,14 +11,12 @@ from typing import Any
 import pytest
 
 from studio.device import Device
-from studio.progress import never
 from studio.recipe import Recipe
-from studio.runs import Run, create_run
 from studio.settings import Settings
 from studio.training.choices import choose_compile
-from studio.training.loop import train
 from studio.training.speed.compiling import compile_layers, decoder_layers, why_not_compile
 from tests.training.conftest import MakeRecipe
+from tests.training.speed.learned import learned
 
 _CPU = Device("cpu", "CPU", "float32", 16 * 10**9)
 _GPU = Device("cuda", "a card", "bfloat16", 24 * 10**9)
@@ -58,10 +56,18 @@ def test_asked_for_without_a_compiler_the_run_trains_uncompiled_and_says_so(
     settings: Settings, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    run = _trained(settings, make_recipe(training__max_steps=1, speed__compile=True))
-    choices = run.story().plan["choices"]
-    assert "Nothing is compiled: there is no C++ compiler." in choices
-    assert any("Fused layers: " in choice for choice in choices)
+    run = learned(settings, make_recipe(training__max_steps=1, speed__compile=True))
+    assert run.told("Nothing is compiled: there is no C++ compiler.")
+    assert run.told("Fused layers: ")
+
+
+def test_checkpointed_layers_of_joined_rows_are_fused_and_not_said_to_be_compiled(
+    settings: Settings, make_recipe: MakeRecipe
+) -> None:
+    run = learned(settings, make_recipe(training__max_steps=1, speed__compile=True,
+                                        training__gradient_checkpointing=True))
+    assert run.told("cannot be while examples share a row")
+    assert run.told("Fused layers: ")
 
 
 def test_the_layers_are_compiled_while_they_train_and_only_then(tiny_model: Path) -> None:
@@ -78,28 +84,26 @@ def test_the_layers_are_compiled_while_they_train_and_only_then(tiny_model: Path
     assert [dict(vars(module)) for module in model.modules()] == before
 
 
-def _trained(settings: Settings, recipe: Recipe) -> Run:
-    run = create_run(settings, recipe)
-    assert train(recipe, run, never, settings=settings) == "done"
-    return run
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", [
-    {}, {"speed__join_rows": False}, {"training__gradient_checkpointing": True},
+    {}, {"speed__join_rows": False},
+    {"training__gradient_checkpointing": True, "speed__join_rows": False},
     {"adapter__dropout": 0.0, "data__eval_fraction": 0.2, "training__eval_steps": 2,
      "adapter__targets": "all-linear"},
 ], ids=["no padding", "padding", "checkpointing", "held out"])
 def test_compiled_layers_learn_what_uncompiled_ones_learn(
     settings: Settings, make_recipe: MakeRecipe, changes: dict[str, Any]
 ) -> None:
+    from torch._dynamo.utils import counters
+
     recipe = make_recipe(training__max_steps=5, training__learning_rate=3e-3,
                          training__logging_steps=1, **changes)
-    compiled = _trained(settings, recipe.with_values({"speed.compile": True}))
-    plain = _trained(settings, recipe.with_values({"speed.fused_layers": False,
-                                                   "speed.compile": False}))
-    assert any("are compiled, as asked" in choice for choice in compiled.story().plan["choices"])
-    assert [point.loss for point in compiled.story().points] == pytest.approx(
-        [point.loss for point in plain.story().points], rel=1e-5)
-    assert [loss for _, loss in compiled.story().evals] == pytest.approx(
-        [loss for _, loss in plain.story().evals], rel=1e-5)
+    counters.clear()
+    compiled = learned(settings, recipe.with_values({"speed.compile": True}))
+    assert counters["stats"]["unique_graphs"] > 1  # the first only tries the compiler
+    plain = learned(settings, recipe.with_values({"speed.fused_layers": False,
+                                                  "speed.compile": False}))
+    assert compiled.told("are compiled, as asked")
+    assert compiled.losses == pytest.approx(plain.losses, rel=1e-5)
+    assert compiled.evals == pytest.approx(plain.evals, rel=1e-5)
+    assert compiled.apart(plain) < 1e-2

@@ -1,0 +1,217 @@
+"""A chat with a GGUF file: llama.cpp answers, in a process beside this one.
+
+The same session as over a base in Transformers, as far as llama.cpp can: its adapters are GGUF LoRA
+files, columns answer in turn, and how likely an answer was is not measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from studio.chat.abstract_session import Session, require_names
+from studio.chat.context import ContextUse
+from studio.chat.gguf_reader import GgufReader
+from studio.chat.gguf_stream import Piece, request_of, stream_answer
+from studio.chat.prompt import Message, room_in_context
+from studio.chat.sampling import Sampling
+from studio.chat.scoring import AnswerScore
+from studio.chat.session import Column
+from studio.chat.streaming import ThreadStream
+from studio.chat.turn import Turn
+from studio.chat.weights import stamp_of
+from studio.errors import ModelError
+from studio.models.gguf_file import checked_gguf, find_gguf, is_gguf
+from studio.models.llama_server import LlamaServer
+from studio.progress import Progress, ShouldStop, Step, never, silent
+from studio.recipe import Model
+from studio.settings import Settings
+
+
+@dataclass
+class CountedTurn(Turn):
+    """An answer of which the number of tokens is known, and not which they are."""
+
+    counted: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens answered so far."""
+        return self.counted
+
+    def take(self, piece: Piece) -> None:
+        """What the answer grew by; after the end, nothing counts."""
+        if self.ending:
+            return
+        if self.seconds_to_first_token is None:
+            self.seconds_to_first_token = piece.seconds
+        self.seconds, self.counted = piece.seconds, piece.tokens
+        self.text += piece.text
+        if piece.ended in ("eos", "word"):
+            self.ending = "end"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A column with its question; `goes_on` behind turns that were answered before."""
+
+    column: Column
+    turn: CountedTurn
+    ids: list[int]
+    goes_on: bool
+
+
+class GgufSession(Session):
+    """`model.source` names the file; how it is held in memory is the file's own affair."""
+
+    def __init__(self, model: Model, columns: list[Column], settings: Settings, *,
+                 progress: Progress = silent) -> None:
+        super().__init__(model)
+        self._path = find_gguf(model.source, settings)
+        require_names(columns)
+        self._load(_adapter_files(columns), progress)
+        self.columns = list(columns)
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether a file is another one by now, or llama.cpp has ended. A file that is gone goes on
+        as it was."""
+        return self._llama.has_ended or any(
+            stamp_of(path) not in (None, stamp) for path, stamp in self._loaded.items())
+
+    @property
+    def in_turn(self) -> list[str]:
+        """All of several: llama.cpp rounds a batch as a whole, so that an answer would depend on
+        the others."""
+        return [column.name for column in self.columns] if len(self.columns) > 1 else []
+
+    @property
+    def process_id(self) -> int:
+        """Of llama.cpp's process, which holds the model."""
+        return self._llama.process_id
+
+    def show(self, columns: list[Column], *, progress: Progress = silent) -> None:
+        """As `Session.show`. With an adapter more, or a file that was made anew, llama.cpp is
+        started again."""
+        require_names(columns)
+        adapters = _adapter_files(columns)
+        with self._work.held():
+            if self.is_outdated or not set(adapters) <= set(self._adapters):
+                self._load_instead(adapters, progress)
+            self.columns = list(columns)
+
+    def tokens(self, text: str) -> list[int]:
+        """Ids of `text` by the file's own tokenizer, nothing added."""
+        return self._reader.tokens(text)
+
+    def answer(self, histories: dict[str, list[Message]], sampling: Sampling,
+               stop: ShouldStop = never) -> Iterator[dict[str, str]]:
+        """As `Session.answer`, one column after the other."""
+        rows = [self._row(column, history) for column, history in self._asked(histories)]
+        return self._stream(rows, sampling, stop)
+
+    def scores(self, histories: dict[str, list[Message]],
+               token_ids: dict[str, list[int]]) -> dict[str, AnswerScore]:
+        """Always raises ModelError."""
+        raise ModelError(
+            f"How likely an answer was, and how far it is from the base, cannot be measured on "
+            f"{self._path.name}: llama.cpp does not give what the model held of every token.",
+            "Measure it on the run itself, over the base that it was trained on.")
+
+    def context_uses(self, histories: dict[str, list[Message]]) -> list[ContextUse]:
+        """As `Session.context_uses`."""
+        return [ContextUse(column.name, len(self._reader.prompt(history, column.name).ids),
+                           self._reader.context_tokens)
+                for column, history in self._asked(histories)]
+
+    def close(self) -> None:
+        """End llama.cpp's process. An answer under way is a BusyError."""
+        with self._work.held():
+            self.columns = []
+            self._unload()
+
+    def _load(self, adapters: list[Path], progress: Progress) -> None:
+        progress(Step(f"Loading {self._path.name} into llama.cpp"))
+        self._loaded = {path: stamp_of(path) for path in (self._path, *adapters)}
+        self._adapters = adapters
+        with ExitStack() as opened:
+            llama = opened.enter_context(LlamaServer(self._path, adapters))
+            self._reader, self._llama = GgufReader(llama), llama
+            opened.pop_all()  # it is ours from here on
+
+    def _load_instead(self, adapters: list[Path], progress: Progress) -> None:
+        """Where that fails, what was loaded before is loaded again."""
+        before, self.is_broken = self._adapters, True
+        self._unload()
+        try:
+            self._load(adapters, progress)
+        except ModelError:
+            self._load(before, progress)
+            self.is_broken = False
+            raise
+        self.is_broken = False
+
+    def _unload(self) -> None:
+        self._reader.close()
+        self._llama.close()
+
+    def _row(self, column: Column, history: list[Message]) -> _Row:
+        prompt = self._reader.prompt(history, column.name)
+        context = self._reader.context_tokens
+        room_in_context(len(prompt.ids), context, column.name)
+        turn = CountedTurn(column.name, len(prompt.ids), context_tokens=context,
+                           opening=prompt.opening)
+        return _Row(column, turn, prompt.ids,
+                    goes_on=any(one["role"] == "assistant" for one in history))
+
+    def _strengths(self, column: Column) -> list[float]:
+        """How much each loaded adapter counts in that column."""
+        own = column.adapter_path and column.adapter_path.absolute()
+        return [column.strength if path == own else 0.0 for path in self._adapters]
+
+    def _stream(self, rows: list[_Row], sampling: Sampling,
+                stop: ShouldStop) -> Iterator[dict[str, str]]:
+        with self._work.held():
+            self.turns = {row.column.name: row.turn for row in rows}
+            for row in rows:
+                if row.turn.ending:
+                    continue  # stopped while the others were answering
+                for _ in self._stream_one(row, sampling, stop):
+                    yield {name: turn.text for name, turn in self.turns.items()}
+
+    def _stream_one(self, row: _Row, sampling: Sampling, stop: ShouldStop) -> Iterator[None]:
+        turn = row.turn
+        room = self._reader.context_tokens - len(row.ids)
+        limit = min(sampling.max_new_tokens, room)
+        # A first question is read anew each time, so that a seed gives the same answer again to
+        # the last bit; what was read of a longer conversation is worth more than that.
+        request = request_of(row.ids, sampling, limit,
+                             adapter_strengths=self._strengths(row.column),
+                             keeps_what_was_read=row.goes_on)
+        stream: ThreadStream[Piece] = ThreadStream(
+            lambda put, should_stop: stream_answer(self._llama, request, put, should_stop),
+            lambda: stop() or bool(turn.ending))
+        try:
+            for pieces in stream:
+                for piece in pieces:
+                    turn.take(piece)
+                yield
+        finally:
+            stream.close()
+            self.is_broken = stream.has_failed
+            turn.ending = turn.ending or turn.ending_at(limit, sampling.max_new_tokens)
+
+
+def _adapter_files(columns: list[Column]) -> list[Path]:
+    """Each once. Raises ModelError for an adapter that is no GGUF file."""
+    foreign = [column.name for column in columns
+               if column.adapter_path is not None and not is_gguf(column.adapter_path.name)]
+    if foreign:
+        raise ModelError(
+            f"{', '.join(foreign)}: over a GGUF file llama.cpp takes adapters that are GGUF files, "
+            "too.", "Write the adapter as a GGUF on the Export tab and choose that, or choose the "
+            "base that it was trained on.")
+    return [checked_gguf(path) for path in dict.fromkeys(
+        column.adapter_path for column in columns) if path is not None]

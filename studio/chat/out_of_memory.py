@@ -1,0 +1,24 @@
+"""Memory that runs out in an answer: what a person reads. A training beside it goes on."""
+
+from __future__ import annotations
+
+import traceback
+
+from studio.errors import ModelError
+from studio.training.out_of_memory import is_out_of_memory
+
+HOW_TO_NEED_LESS = "Or choose a smaller base or fewer columns."
+"""Behind what else can be done where a chat does not fit beside other work."""
+
+
+def say_if_memory_ran_out(error: Exception) -> None:
+    """Raise ModelError where `error` says so.
+
+    Lets go of what the frames held in which it was raised: the error may be shown for long.
+    """
+    if is_out_of_memory(error):
+        traceback.clear_frames(error.__traceback__)
+        raise ModelError(
+            "The memory was not enough for this answer.",
+            "Choose fewer columns or a smaller base, begin a new conversation, or wait until what "
+            "else is at work is done.") from error
