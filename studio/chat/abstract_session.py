@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from studio.chat.turn import Turn
     from studio.recipe import Model
 
+ANSWERING = ("The chat is answering right now.", "Wait until the answer is complete, or stop it.")
+"""What somebody is told who comes meanwhile, and what to do."""
+LOADING = ("The chat is loading a model right now.", "Wait a moment and send it again.")
+
 
 class Session(ABC):
     """Loads on creation; `close()` frees. One answer at a time: a second one is a BusyError."""
@@ -35,8 +39,7 @@ class Session(ABC):
         """The latest answer of each column, with its timings."""
         self.is_broken = False
         """After a computation failed it answers no more: close it and open a new one."""
-        self._work = OneAtATime("The chat is answering right now.",
-                                "Wait until the answer is complete, or stop it.")
+        self._work = OneAtATime(*ANSWERING)
 
     @property
     def is_answering(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 from studio.arbiter import Arbiter, Holder, Together
-from studio.chat.abstract_session import Session
+from studio.chat.abstract_session import ANSWERING, LOADING, Session
 from studio.chat.exclusive import only_one
 from studio.chat.need import chat_need
 from studio.chat.opening import open_session
@@ -143,5 +143,5 @@ class ChatDesk:
         return True
 
     def _alone(self) -> AbstractContextManager[None]:
-        return only_one(self._changing, "The chat is loading a model right now.",
-                        "Wait a moment and send it again.")
+        # Also held for the moment in which one finds that what is needed is loaded already.
+        return only_one(self._changing, *(ANSWERING if self.is_answering else LOADING))

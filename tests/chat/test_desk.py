@@ -89,6 +89,8 @@ def test_an_answering_chat_stays(model: Model, settings: Settings) -> None:
         arbiter.acquire(TRAINING)
     with pytest.raises(BusyError, match="answering"):
         next(desk.answer(model, [Column("base")], {"base": ASK}, LONG))
+    with desk._changing, pytest.raises(BusyError, match="answering"):  # two pages at once
+        next(desk.answer(model, [Column("base")], {"base": ASK}, LONG))
     with pytest.raises(BusyError, match="answering"):
         desk.close()
     answer.close()  # type: ignore[attr-defined]
