@@ -24,6 +24,7 @@ PARTIAL = ".partial-"
 """Prefix of names that are still being written; a leftover one may be deleted."""
 
 LEFTOVER_SECONDS = 3600
+_SPARE = 1.1
 
 # Windows knows no quota for a person.
 NO_ROOM = {errno.ENOSPC, errno.EROFS, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -32,12 +33,12 @@ _WINDOWS_RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 1
                      *(f"lpt{n}" for n in range(1, 10))}
 
 
-def typed_path(text: str) -> Path:
+def typed_path(typed: str | Path) -> Path:
     """What a person typed as a path: "~" is the home folder, unless it is nobody's."""
     try:
-        return Path(text).expanduser()
+        return Path(typed).expanduser()
     except RuntimeError:  # "~somebody" who has no home
-        return Path(text)
+        return Path(typed)
 
 
 def write_text_safely(path: Path, text: str) -> None:
@@ -90,6 +91,7 @@ def folder_written_whole(final: Path, *, first_wins: bool = False) -> Iterator[P
     beside.mkdir()
     try:
         yield beside
+        _as_open_as_the_folder(beside)
         sync_tree(beside)
         if was_there or not (first_wins and final.exists()):
             replace_folder(beside, final)
@@ -165,6 +167,18 @@ def remove_leftovers(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def _as_open_as_the_folder(folder: Path) -> None:
+    """Let whoever may read or write `folder` do so with every file below it.
+
+    safetensors writes files that only their owner may read. A folder that was just made follows
+    the person's umask, which cannot be asked for without changing it for all threads.
+    """
+    allowed = folder.stat().st_mode & 0o666
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(path.stat().st_mode | allowed)
+
+
 def _beside(path: Path) -> Path:
     return path.with_name(f"{PARTIAL}{path.name}-{uuid.uuid4().hex[:8]}")
 
@@ -186,10 +200,15 @@ def nearest_existing(path: Path) -> Path:
     return path
 
 
+def with_spare(needed_bytes: float) -> int:
+    """What has to be free for `needed_bytes`: a tenth more."""
+    return int(needed_bytes * _SPARE)
+
+
 def require_free_bytes(where: Path, needed_bytes: int, what: str) -> None:
-    """Raise DiskError unless `needed_bytes` (and a tenth more) are free at `where`."""
+    """Raise DiskError unless `needed_bytes` and what is to spare are free at `where`."""
     free = free_bytes(where)
-    wanted = int(needed_bytes * 1.1)
+    wanted = with_spare(needed_bytes)
     if free < wanted:
         raise DiskError(
             f"{what} needs {readable_bytes(wanted)}, but only {readable_bytes(free)} are free "

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from studio.files import typed_path
+
 HOME_VARIABLE = "ADAPTER_STUDIO_HOME"
 OFFLINE_VARIABLE = "ADAPTER_STUDIO_OFFLINE"
 DATA_FOLDERS_VARIABLE = "ADAPTER_STUDIO_DATA_FOLDERS"
@@ -94,7 +96,7 @@ def load_settings(
 ) -> Settings:
     """Settings from arguments first, then the environment, then defaults."""
     env = os.environ if environment is None else environment
-    chosen = Path(home or env.get(HOME_VARIABLE) or default_home()).expanduser().absolute()
+    chosen = typed_path(home or env.get(HOME_VARIABLE) or default_home()).absolute()
     if offline is None:
         offline = _is_on(env.get(OFFLINE_VARIABLE)) or _is_on(env.get("HF_HUB_OFFLINE"))
     token = env.get("HF_TOKEN") or env.get("HUGGING_FACE_HUB_TOKEN") or None
@@ -162,7 +164,7 @@ def prepare_environment(settings: Settings) -> None:
 def _folders(value: str | None) -> tuple[Path, ...]:
     """Folders in one variable, separated as the system separates PATH."""
     names = [name.strip() for name in (value or "").split(os.pathsep)]
-    return tuple(Path(name).expanduser().absolute() for name in names if name)
+    return tuple(typed_path(name).absolute() for name in names if name)
 
 
 def _is_on(value: str | None) -> bool:

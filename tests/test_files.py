@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from studio.files import (
     readable_bytes,
     require_free_bytes,
     safe_name,
+    typed_path,
+    with_spare,
     write_json_safely,
 )
 
@@ -39,6 +42,26 @@ def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [final]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no rights for a group or others")
+@pytest.mark.parametrize("umask, mode", [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_weights_in_a_folder_may_be_read_by_whom_the_umask_says(
+    tmp_path: Path, umask: int, mode: int
+) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    before = os.umask(umask)
+    try:
+        with folder_written_whole(tmp_path / "model") as folder:
+            save_file({"a": torch.zeros(2)}, folder / "model.safetensors")
+            (folder / "part").mkdir()
+            (folder / "part" / "config.json").write_text("{}", encoding="utf-8")
+    finally:
+        os.umask(before)
+    files = [path for path in (tmp_path / "model").rglob("*") if path.is_file()]
+    assert [path.stat().st_mode & 0o777 for path in files] == [mode, mode]
+
+
 def test_text_that_cannot_be_written_keeps_the_old_file(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     write_json_safely(file, {"a": "ü"})
@@ -46,6 +69,16 @@ def test_text_that_cannot_be_written_keeps_the_old_file(tmp_path: Path) -> None:
         write_json_safely(file, {"a": object()})
     assert "ü" in file.read_text(encoding="utf-8")
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_home_of_nobody_is_a_name_like_any_other() -> None:
+    assert typed_path("~/models") == Path.home() / "models"
+    for typed in ("~nobody-of-that-name/model", Path("~nobody-of-that-name/model")):
+        assert typed_path(typed) == Path("~nobody-of-that-name/model")
+
+
+def test_a_tenth_is_to_spare() -> None:
+    assert with_spare(1000) == 1100
 
 
 def test_too_little_disk_names_both_sizes(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from studio.cli.common import AsJson, Home, Offline, open_settings, report
 from studio.cli.show import console
 from studio.errors import DataError
 from studio.evaluation.record import Evaluation, Score
+from studio.files import typed_path
 
 verbs = typer.Typer()
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run with a finished adapter.")]
@@ -46,7 +47,7 @@ def evaluate(
         if not names:
             raise DataError("--tasks names no task.", "Write --tasks arc_easy,hellaswag.")
         asked = Asked(names, limit, shots, chat, batch_size,
-                      folder.expanduser().absolute() if folder else None)
+                      typed_path(folder).absolute() if folder else None)
         with show.bar() as progress:
             found = evaluate_run(open_run(settings, run), asked, settings, progress=progress)
         return {"run": run, **found.to_dict()}

@@ -15,16 +15,9 @@ from studio.adapters.folder import CONFIG_FILE, WEIGHTS_FILE, read_adapter_folde
 from studio.errors import ExportError
 from studio.export.clean import clean_configs, cleaned
 from studio.export.model_card import CARD_FILE, model_card
-from studio.export.output import (
-    REPORT_FILE,
-    Written,
-    end_if_stopped,
-    folder_to_write,
-    growth_reported,
-)
+from studio.export.output import Written, end_if_stopped, folder_to_write, growth_reported, reported
 from studio.export.shared_base import SharedBase, license_files, shared_base
 from studio.files import (
-    folder_bytes,
     folder_written_whole,
     require_free_bytes,
     write_json_safely,
@@ -83,12 +76,10 @@ def write_adapter(
         write_text_safely(folder / CARD_FILE, model_card(
             origin, base, "adapter", output.name, only_here))
         end_if_stopped(stop)
-        seconds = time.monotonic() - started
-        write_json_safely(folder / REPORT_FILE, {
+        made = reported(output, folder, started, notes, {
             "kind": "adapter", "name": origin.name, "base": base.reference,
-            "base_revision": base.revision, "bytes": folder_bytes(folder),
-            "seconds": round(seconds, 3), "notes": notes})
-    return Written(output, folder_bytes(output), time.monotonic() - started, tuple(notes))
+            "base_revision": base.revision})
+    return made
 
 
 def _config_to_share(config: dict[str, Any], base: SharedBase) -> dict[str, Any]:

@@ -6,7 +6,6 @@ rows of equal length. Held-out records are not among them: those judge the resul
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy
@@ -15,22 +14,22 @@ from studio.data.lab.look import open_whole
 from studio.data.lab.scan import require_rows
 from studio.errors import DataError
 from studio.progress import Progress, ShouldStop, never, silent
-from studio.recipe import Data, load_recipe
-from studio.runs import RECIPE_FILE, run_folder_around
+from studio.recipe import Data
 from studio.settings import Settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from studio.data.lab.whole import Whole
+    from studio.export.origin import Origin
 
 _SEED = 0
 
 
-def calibration_data(run_or_adapter: Path) -> Data | None:
+def calibration_data(origin: Origin) -> Data | None:
     """The data that a run learned from; None for an adapter that belongs to no run."""
-    run = run_folder_around(run_or_adapter.expanduser().absolute())
-    return load_recipe(run / RECIPE_FILE).taught_data if run is not None else None
+    run = origin.run
+    return run.recipe.taught_data if run is not None else None
 
 
 def calibration_rows(

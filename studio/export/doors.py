@@ -14,7 +14,6 @@ from studio.export.door import Door, Subject, Work, why_no_merge
 from studio.export.gguf_doors import GGUF_DOORS
 from studio.export.output import Written
 from studio.export.quantize_shape import Format, plan_of, quantized_bytes
-from studio.runs import Run, run_folder_around
 
 ALL = "all"
 """Stands for every door that is open to what is exported."""
@@ -69,14 +68,14 @@ def _rounded_door(format: Format, label: str, purpose: str) -> Door:
         from studio.export.calibration import calibration_data
         from studio.export.quantize import Rounding, write_quantized
 
-        rounding = Rounding(format, calibration_data(work.subject.origin.path))
+        rounding = Rounding(format, calibration_data(work.subject.origin))
         return (write_quantized(work.model, work.output, rounding, work.subject.settings,
                                 **work.how),)
 
     def why_not(subject: Subject) -> str:
         from studio.export.quantize import require_auto_round
 
-        if run_folder_around(subject.origin.path) is None:
+        if subject.origin.run is None:
             return ("It is measured on the data that the run learned from, and this adapter "
                     "belongs to no run.")
         try:
@@ -128,11 +127,11 @@ def _write_script(work: Work) -> tuple[Written]:
 def _why_no_script(subject: Subject) -> str:
     from studio.export.script.facts import recipe_of
 
-    folder = run_folder_around(subject.origin.path)
-    if folder is None:
+    run = subject.origin.run
+    if run is None:
         return "It repeats a run, and this adapter belongs to none."
     try:
-        recipe_of(Run(folder))
+        recipe_of(run)
     except ExportError as error:
         return error.message
     return ""

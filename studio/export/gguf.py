@@ -22,16 +22,15 @@ from studio.export.gguf_output import (
     Growth,
     gguf_written_whole,
     passing_file,
-    reported,
     require_gguf_name,
     run_writer,
 )
 from studio.export.imatrix import Importance, write_importance
-from studio.export.output import Written, refuse_existing
+from studio.export.output import Written, refuse_existing, reported
 from studio.export.stored import stored_tensors
 from studio.export.whole_model import require_whole_model, where_it_came_from
 from studio.extras import install_command, is_installed
-from studio.files import require_free_bytes
+from studio.files import require_free_bytes, typed_path
 from studio.models.folder import weight_files
 from studio.models.gguf_mixture import GGUF_TYPES, default_format
 from studio.progress import Progress, ShouldStop, Step, never, silent
@@ -103,11 +102,12 @@ def write_ggufs(model_folder: Path, outputs: Mapping[str, Path], settings: Setti
     `write_gguf` raises, and DataError where those data cannot be read.
     """
     started = time.monotonic()
-    outputs = {outtype: path.expanduser().absolute() for outtype, path in outputs.items()}
+    outputs = {outtype: typed_path(path).absolute() for outtype, path in outputs.items()}
     for outtype, output in outputs.items():
         _check(output, outtype)
         refuse_existing(output, overwrite)
     require_whole_model(model_folder)
+    facts = where_it_came_from(model_folder)
     job = _job(model_folder, outputs, settings)
     _require_room(job)
     with tempfile.TemporaryDirectory() as inside:
@@ -118,9 +118,9 @@ def write_ggufs(model_folder: Path, outputs: Mapping[str, Path], settings: Setti
             notes = write_importance(model_folder, matrix, importance, settings,
                                      progress=progress, stop=stop)
         _write(job, matrix, progress, stop)
-    return {outtype: reported(output, started, notes if _is_k_quant(outtype) else (), {
-        "kind": "GGUF", "model": model_folder.name, **where_it_came_from(model_folder),
-        "type": outtype}) for outtype, output in outputs.items()}
+    return {outtype: reported(output, output, started, notes if _is_k_quant(outtype) else (), {
+        "kind": "GGUF", "model": model_folder.name, **facts, "type": outtype})
+        for outtype, output in outputs.items()}
 
 
 def _is_k_quant(outtype: str) -> bool:

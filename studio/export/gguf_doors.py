@@ -59,7 +59,7 @@ def _write_ggufs(work: Work) -> tuple[Written, ...]:
     from studio.export.imatrix import Importance
 
     subject = work.subject
-    data = calibration_data(subject.origin.path) if subject.choices.own_data else None
+    data = calibration_data(subject.origin) if subject.choices.own_data else None
     outputs = {key.removeprefix(_GGUF): output for key, output in work.outputs.items()}
     made = write_ggufs(work.model, outputs, subject.settings,
                        importance=Importance(data) if data else None, **work.how)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import errno
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from studio.child import Child
 from studio.errors import BusyError, DiskError, ExportError
-from studio.export.output import Written, end_if_stopped, written_bytes
-from studio.files import PARTIAL, safe_name, write_json_safely
+from studio.export.output import end_if_stopped, written_bytes
+from studio.files import PARTIAL, safe_name
 from studio.models.gguf_file import ENDING
 from studio.progress import Progress, ShouldStop, Step
 
@@ -26,11 +24,6 @@ def require_gguf_name(output: Path) -> None:
     if output.suffix != ENDING or safe_name(output.name) != output.name:
         raise ExportError(f"{output.name!r} is not a file name for a GGUF that works on every PC.",
                           f"Use {safe_name(output.stem, 'model') + ENDING!r}.")
-
-
-def report_file(output: Path) -> Path:
-    """Where the report of the file `output` lies."""
-    return output.with_name(f"{output.name}.json")
 
 
 @dataclass(frozen=True)
@@ -88,13 +81,3 @@ def run_writer(arguments: list[str], files: list[Path], growth: Growth, progress
         raise ExportError("The system ended the work, most likely since memory ran out.",
                           "Close other programs, or choose a smaller model.")
     return child
-
-
-def reported(output: Path, started: float, notes: tuple[str, ...], facts: dict[str, Any]
-             ) -> Written:
-    """Write the report beside the finished `output`; `started` is of time.monotonic()."""
-    seconds = time.monotonic() - started
-    made = Written(output, output.stat().st_size, seconds, notes)
-    write_json_safely(report_file(output), {
-        **facts, "bytes": made.bytes, "seconds": round(seconds, 3), "notes": list(notes)})
-    return made

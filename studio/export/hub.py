@@ -20,7 +20,7 @@ from studio.errors import ExportError
 from studio.export.clean import holds_text
 from studio.export.hub_token import HOW_TO, HubToken, known_token
 from studio.export.output import end_if_stopped
-from studio.files import PARTIAL, readable_bytes
+from studio.files import PARTIAL, readable_bytes, typed_path
 from studio.models.folder import PICKLE_SUFFIXES
 from studio.progress import Progress, ShouldStop, Step, never, silent
 
@@ -88,7 +88,7 @@ def plan_push(
     Sends nothing. Raises ExportError for a name that is none, for what is no model or adapter, and
     for files that name a folder of this PC.
     """
-    source = source.expanduser().absolute()
+    source = typed_path(source).absolute()
     if not _REPOSITORY.fullmatch(repository) or ".." in repository or "--" in repository:
         raise ExportError(f"{repository!r} is no name of a repository on the Hub.",
                           "Write your name there and one for the model: anna/orders.")

@@ -19,7 +19,7 @@ from studio.evaluation.record import read_evaluations
 from studio.recipe import Recipe, form_fields, is_used
 from studio.recipe.base import STARTER
 from studio.recipe.method_words import method_words
-from studio.runs import Run, run_folder_around
+from studio.runs import Run
 from studio.training.environment import read_environment
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def model_card(
     origin: Origin, base: SharedBase, kind: CardKind, folder_name: str, notes: Iterable[str] = ()
 ) -> str:
     """The whole text, with the front matter that the Hub reads. It will lie in `folder_name`."""
-    run = _run_of(origin)
+    run = origin.run
     recipe = None if run is None else run.readable_recipe
     parts = [
         f"---\n{_front_matter(base, kind, recipe)}\n---",
@@ -74,11 +74,6 @@ def model_card(
         parts += [_training(recipe, story), _data(recipe, run.path), _results(run, story)]
     parts += [_license(base), _versions(run), _notes((base.note, *notes))]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _run_of(origin: Origin) -> Run | None:
-    folder = run_folder_around(origin.path)
-    return None if folder is None else Run(folder)
 
 
 def _front_matter(base: SharedBase, kind: CardKind, recipe: Recipe | None) -> str:

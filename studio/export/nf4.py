@@ -12,13 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.device import release_memory
-from studio.export.output import (
-    REPORT_FILE,
-    Written,
-    end_if_stopped,
-    folder_to_write,
-    growth_reported,
-)
+from studio.export.output import Written, end_if_stopped, folder_to_write, growth_reported, reported
 from studio.export.rewriting import MAIN_MEMORY, save_weights
 from studio.export.stored import stored_weights
 from studio.export.whole_model import (
@@ -29,10 +23,8 @@ from studio.export.whole_model import (
     where_it_came_from,
 )
 from studio.files import (
-    folder_bytes,
     folder_written_whole,
     require_free_bytes,
-    write_json_safely,
 )
 from studio.models.folder import ModelFolder
 from studio.models.shape import LinearShape, model_shape
@@ -81,6 +73,7 @@ def write_nf4(model_folder: Path, output: Path, settings: Settings, *,
     started = time.monotonic()
     output = folder_to_write(output, overwrite)
     require_whole_model(model_folder)
+    facts = where_it_came_from(model_folder)
     size = nf4_bytes(model_folder, settings)
     shape = model_shape(str(model_folder), settings)
     notes = (_EXPERTS_NOTE,) if any(one.kind == "experts" for one in shape.stacked) else ()
@@ -90,13 +83,10 @@ def write_nf4(model_folder: Path, output: Path, settings: Settings, *,
         copy_beside_weights(model_folder, folder)
         copy_card(model_folder, folder, _CARD)
         end_if_stopped(stop)
-        write_json_safely(folder / REPORT_FILE, {
-            "kind": "NF4 model", "model": model_folder.name, **where_it_came_from(model_folder),
-            "bytes": folder_bytes(folder), "seconds": round(time.monotonic() - started, 3),
-            "notes": list(notes),
-            "versions": library_versions(("torch", "transformers", "bitsandbytes")),
-        })
-    return Written(output, folder_bytes(output), time.monotonic() - started, notes)
+        made = reported(output, folder, started, notes, {
+            "kind": "NF4 model", "model": model_folder.name, **facts,
+            "versions": library_versions(("torch", "transformers", "bitsandbytes"))})
+    return made
 
 
 def _write(model_folder: Path, folder: Path, size_bytes: int, progress: Progress,

@@ -12,8 +12,9 @@ from pathlib import Path
 from studio.adapters.blend import read_blend
 from studio.adapters.folder import CONFIG_FILE, is_full_model, is_judge, read_adapter_folder
 from studio.errors import ExportError
+from studio.files import typed_path
 from studio.recipe import Model, load_recipe
-from studio.runs import RECIPE_FILE, run_folder_around
+from studio.runs import RECIPE_FILE, Run, run_folder_around
 from studio.settings import Settings
 
 
@@ -32,15 +33,21 @@ class Origin:
     makes_up_for_rounding: bool = False
 
     @property
+    def run(self) -> Run | None:
+        """The run that made it; None for a folder that belongs to none."""
+        folder = run_folder_around(self.path)
+        return None if folder is None else Run(folder)
+
+    @property
     def base_to_show(self) -> str:
         """The base as it may be written into a file that is passed on: no path of this PC."""
-        folder = Path(self.model.source).expanduser()
+        folder = typed_path(self.model.source)
         return folder.name if folder.is_dir() or folder.is_absolute() else self.model.source
 
 
 def find_origin(given: Path) -> Origin:
     """The origin at `given`. Raises ExportError or ModelError where there is none."""
-    given = given.expanduser().absolute()
+    given = typed_path(given).absolute()
     run = run_folder_around(given)
     path = given / "adapter" if run == given else given
     if not (path / CONFIG_FILE).exists() and not is_full_model(path):

@@ -4,14 +4,17 @@ and every writer gives back the same.
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from studio.errors import ExportError, Stopped
-from studio.files import folder_bytes, safe_name
+from studio.files import folder_bytes, safe_name, typed_path, write_json_safely
 from studio.progress import Progress, ShouldStop, Step
 
 REPORT_FILE = "export.json"
@@ -41,9 +44,34 @@ def refuse_existing(output: Path, overwrite: bool) -> None:
                           "overwritten.", "Choose another name.")
 
 
+def report_file(output: Path) -> Path:
+    """Where the report of an export lies: in its folder, or beside its file."""
+    return output / REPORT_FILE if output.is_dir() else output.with_name(f"{output.name}.json")
+
+
+def read_report(output: Path) -> dict[str, Any]:
+    """What the report of an export tells; nothing where there is none, or a damaged one."""
+    try:
+        told = json.loads(report_file(output).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def reported(output: Path, at: Path, started: float, notes: Iterable[str], facts: dict[str, Any]
+             ) -> Written:
+    """Write the report of what will be `output` and is complete in `at`: its folder under another
+    name as yet, or the file itself. `started` is of time.monotonic()."""
+    made = Written(output, written_bytes(at), time.monotonic() - started, tuple(notes))
+    write_json_safely(report_file(at), {
+        **facts, "bytes": made.bytes, "seconds": round(made.seconds, 3),
+        "notes": list(made.notes)})
+    return made if at.is_file() else replace(made, bytes=folder_bytes(at))
+
+
 def folder_to_write(output: Path, overwrite: bool) -> Path:
     """`output`, absolute. Raises ExportError where it is taken, or no name for every PC."""
-    output = output.expanduser().absolute()
+    output = typed_path(output).absolute()
     if safe_name(output.name) != output.name:
         raise ExportError(f"{output.name!r} is not a name that works on every PC.",
                           f"Use {safe_name(output.name, 'model')!r}.")

@@ -6,7 +6,6 @@ is in `chain.py`; how a format is written is the business of its door.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +16,14 @@ from studio.errors import ExportError
 from studio.export.door import Choices, Door, Subject
 from studio.export.doors import MERGED, doors_of
 from studio.export.gguf_doors import passing_gguf_bytes
-from studio.export.output import REPORT_FILE
+from studio.export.output import read_report
 from studio.export.pace import seconds_foretold
-from studio.files import file_sha256, free_bytes, safe_name
+from studio.files import file_sha256, free_bytes, safe_name, with_spare
 from studio.runs import checkpoint_step
 
 if TYPE_CHECKING:
     from studio.export.origin import Origin
     from studio.settings import Settings
-
-SPARE = 1.1
-"""A tenth more than what is foretold has to be free."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ class Plan:
     @property
     def fits(self) -> bool:
         """Whether that is free, with something to spare."""
-        return self.needed_bytes * SPARE <= self.free_bytes
+        return with_spare(self.needed_bytes) <= self.free_bytes
 
     @property
     def taken(self) -> tuple[Stage, ...]:
@@ -134,10 +130,7 @@ def _whole_model(subject: Subject, name: str) -> Path | None:
     if origin.is_full_model:
         return origin.path
     folder = MERGED.path(subject.settings.exports, name)
-    try:
-        told = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    told = read_report(folder)
     if bool(told.get("dequantized")) != subject.choices.dequantized:
         return None
     is_same = told.get("adapter_sha256") == file_sha256(origin.path / WEIGHTS_FILE)

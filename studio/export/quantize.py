@@ -20,7 +20,7 @@ from studio.child import Child, studio_module
 from studio.device import pick_device
 from studio.errors import ExportError, SetupError
 from studio.export.calibration import calibration_rows
-from studio.export.output import REPORT_FILE, Written, end_if_stopped, folder_to_write
+from studio.export.output import Written, end_if_stopped, folder_to_write, reported
 from studio.export.quantize_shape import (
     Format,
     Plan,
@@ -38,10 +38,8 @@ from studio.export.whole_model import (
 )
 from studio.extras import install_command, is_installed
 from studio.files import (
-    folder_bytes,
     folder_written_whole,
     require_free_bytes,
-    write_json_safely,
 )
 from studio.models.folder import ModelFolder
 from studio.models.shape import model_shape
@@ -98,6 +96,7 @@ def write_quantized(model_folder: Path, output: Path, rounding: Rounding, settin
     started = time.monotonic()
     output = folder_to_write(output, overwrite)
     require_whole_model(model_folder)
+    facts = where_it_came_from(model_folder)
     shape = model_shape(str(model_folder), settings)
     plan = plan_of(shape, rounding.format, rounding.group_size)
     size = quantized_bytes(model_folder, shape, plan)
@@ -113,15 +112,12 @@ def write_quantized(model_folder: Path, output: Path, rounding: Rounding, settin
         copy_beside_weights(model_folder, folder)
         copy_card(model_folder, folder, _card(plan, rows))
         end_if_stopped(stop)
-        write_json_safely(folder / REPORT_FILE, {
+        made = reported(output, folder, started, notes, {
             "kind": f"{rounding.format.upper()} model", "model": model_folder.name,
-            **where_it_came_from(model_folder), "group_size": plan.group_size,
-            "tuning_steps": rounding.tuning_steps,
-            "calibration_tokens": sum(map(len, rows)), "bytes": folder_bytes(folder),
-            "seconds": round(time.monotonic() - started, 3), "notes": list(notes),
-            "versions": library_versions(("torch", "transformers", PACKAGE)),
-        })
-    return Written(output, folder_bytes(output), time.monotonic() - started, notes)
+            **facts, "group_size": plan.group_size, "tuning_steps": rounding.tuning_steps,
+            "calibration_tokens": sum(map(len, rows)),
+            "versions": library_versions(("torch", "transformers", PACKAGE))})
+    return made
 
 
 def _required_data(rounding: Rounding) -> Data:

@@ -15,7 +15,7 @@ from studio.errors import ModelError
 from studio.export.adapter_alone import default_adapter_folder
 from studio.export.gguf import default_gguf_file
 from studio.export.origin import default_merge_folder
-from studio.export.output import REPORT_FILE, Written, end_if_stopped, folder_to_write
+from studio.export.output import Written, end_if_stopped, folder_to_write, reported
 from studio.export.serving_recipes import (
     VLLM_RANKS,
     Served,
@@ -23,11 +23,10 @@ from studio.export.serving_recipes import (
     serving_recipes,
 )
 from studio.export.shared_base import shared_base
-from studio.files import folder_bytes, folder_written_whole, write_json_safely
+from studio.files import folder_written_whole
 from studio.files import write_text_safely as write_text
 from studio.models.shape import model_shape
 from studio.progress import Progress, ShouldStop, never, silent
-from studio.runs import Run, run_folder_around
 
 if TYPE_CHECKING:
     from studio.export.origin import Origin
@@ -75,11 +74,9 @@ def write_serving(
         for recipe in recipes:
             if recipe.compose:
                 write_text(folder / recipe.compose_name, recipe.compose)
-        write_json_safely(folder / REPORT_FILE, {
-            "kind": "serving recipes", "name": origin.name, "base": model.base.reference,
-            "bytes": folder_bytes(folder), "seconds": round(time.monotonic() - started, 3),
-            "notes": notes})
-    return Written(output, folder_bytes(output), time.monotonic() - started, tuple(notes))
+        made = reported(output, folder, started, notes, {
+            "kind": "serving recipes", "name": origin.name, "base": model.base.reference})
+    return made
 
 
 def _longest_tokens(origin: Origin, settings: Settings) -> int | None:
@@ -91,8 +88,7 @@ def _longest_tokens(origin: Origin, settings: Settings) -> int | None:
 
 def _taught_tokens(origin: Origin) -> int:
     """The longest example that the run learned from, as its recipe has it."""
-    folder = run_folder_around(origin.path)
-    recipe = None if folder is None else Run(folder).readable_recipe
+    recipe = origin.run.readable_recipe if origin.run is not None else None
     return 0 if recipe is None else recipe.data.max_length
 
 

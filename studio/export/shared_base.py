@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from studio.adapters.folder import CONFIG_FILE
 from studio.errors import ModelError
+from studio.files import typed_path
 from studio.models.folder import read_config
 from studio.models.hub import LOOK_UP_SECONDS, in_words, is_hub_id
 from studio.models.source import find_on_this_pc
@@ -64,7 +65,7 @@ def shared_base(origin: Origin, settings: Settings) -> SharedBase:
     folder = found.path if found is not None else None
     if origin.model.source == STARTER or (folder is not None and (folder / ORIGIN_FILE).is_file()):
         return _starter(folder)
-    given = Path(origin.model.source).expanduser()
+    given = typed_path(origin.model.source)
     if not (given.is_absolute() or given.is_dir()) and is_hub_id(origin.model.source):
         source = origin.model.source
         return SharedBase(source.split("/")[-1], source, _revision(origin),

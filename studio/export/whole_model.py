@@ -5,7 +5,6 @@ Looks at names, config.json, and headers; loads nothing.
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -67,9 +66,12 @@ def _beside_weights(source: Path) -> set[Path]:
 
 
 def where_it_came_from(source: Path) -> dict[str, Any]:
-    """Adapter and base as the report of the merge names them; empty for any other model."""
+    """Adapter and base as the report of the merge names them; empty for any other model.
+
+    Raises ModelError where that report is damaged: half of it may mean half of the weights.
+    """
     file = source / REPORT_FILE
     if not file.is_file():
         return {}
-    report = json.loads(file.read_text(encoding="utf-8"))
+    report = read_config(file)
     return {key: report[key] for key in _KEPT_FACTS if key in report}

@@ -18,7 +18,7 @@ from studio.adapters.count import (
     count_trainable,
     start_bytes,
 )
-from studio.files import free_bytes, nearest_existing, readable_bytes
+from studio.files import free_bytes, nearest_existing, readable_bytes, typed_path
 from studio.hardware.export_memory import gguf_disk, merged_disk, stored_bytes
 from studio.hardware.objectives import keeps_start_copy
 from studio.hardware.parts import PartBytes, millions
@@ -110,7 +110,7 @@ def _download(
     if source == STARTER:
         folder, copies, why = settings.models, 2, ", in the Hub's cache and prepared in the home"
     elif local_folder(source) is not None:
-        folder, copies, why = Path(source).expanduser().absolute(), 0, ""
+        folder, copies, why = typed_path(source).absolute(), 0, ""
     else:
         folder, copies, why = hub_cache(), 1, ""
     if is_here or not copies:

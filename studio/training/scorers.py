@@ -20,6 +20,7 @@ from typing import Any
 
 from studio.data.score import canonical_json
 from studio.errors import RecipeError, RunError
+from studio.files import typed_path
 from studio.models.thoughts import split_thought
 from studio.recipe import Monitor
 
@@ -133,7 +134,7 @@ def own_function(named: str, key: str = _KEY, *, is_share: bool = True) -> Score
 
 def _file_and_name(named: str, key: str) -> tuple[Path, str]:
     file, colon, name = named.strip().rpartition(":")
-    path = Path(file).expanduser()
+    path = typed_path(file)
     if not colon or not name.isidentifier() or path.suffix != ".py":
         raise RecipeError(f"{key} is {named!r}, which names no function.",
                           "Write it as file.py:function, such as my_scorers.py:score.")

@@ -11,6 +11,7 @@ import pytest
 from studio.errors import DataError, ExportError, ModelError, SetupError
 from studio.export import quantize
 from studio.export.calibration import calibration_data, calibration_rows
+from studio.export.origin import find_origin
 from studio.export.quantize import Rounding, write_quantized
 from studio.export.quantize_shape import (
     group_sizes_for,
@@ -146,9 +147,9 @@ def test_the_data_of_a_run_are_found_from_its_adapter_and_an_adapter_alone_has_n
     shutil.copytree(adapter, run / "adapter")
     save_recipe(Recipe().with_values({"model.source": str(tiny_model),
                                       "data.source": str(orders)}), run / "recipe.yaml")
-    found = calibration_data(run / "adapter")
+    found = calibration_data(find_origin(run))
     assert found is not None and found.source == str(orders)
-    assert calibration_data(adapter) is None
+    assert calibration_data(find_origin(adapter)) is None
     orders.unlink()
     tokenizer = load_tokenizer(ModelFolder(tiny_model, "tiny", str(tiny_model)))
     with pytest.raises(DataError):

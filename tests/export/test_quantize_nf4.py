@@ -118,6 +118,17 @@ def test_damaged_settings_of_the_tokenizer_are_named(
         write_nf4(model, settings.exports / "orders-nf4", settings)
 
 
+def test_a_damaged_report_of_the_merge_is_named_before_anything_is_written(
+    tiny_model: Path, settings: Settings, tmp_path: Path
+) -> None:
+    model = shutil.copytree(tiny_model, tmp_path / "orders")
+    for damaged in ("{", "[]"):
+        (model / "export.json").write_text(damaged, encoding="utf-8")
+        with pytest.raises(ModelError, match=r"export\.json"):
+            write_nf4(model, settings.exports / "orders-nf4", settings)
+    assert not settings.exports.exists()
+
+
 def test_a_stopped_write_leaves_nothing_and_the_next_one_works(
     tiny_model: Path, settings: Settings
 ) -> None:

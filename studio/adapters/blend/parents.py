@@ -20,6 +20,7 @@ from studio.adapters.folder import (
 )
 from studio.adapters.kinds import kind_of_peft
 from studio.errors import ModelError
+from studio.files import typed_path
 from studio.recipe import Model, load_recipe
 from studio.runs import RECIPE_FILE, checkpoint_step, run_folder_around
 
@@ -112,7 +113,7 @@ class Given:
 def read_parts(parts: Sequence[Part]) -> list[Given]:
     """The parts, read and fit to be mixed with one another. Raises ModelError where they are not.
     """
-    paths = [part.path.expanduser().absolute() for part in parts]
+    paths = [typed_path(part.path).absolute() for part in parts]
     if not parts:
         raise ModelError("A blend needs an adapter to be made of.", "Name two or more.")
     twice = next((path for path in paths if paths.count(path) > 1), None)

@@ -14,6 +14,7 @@ from typing import Any
 from studio.data import samples, score
 from studio.export.script.calls import Code, written
 from studio.export.script.facts import Facts
+from studio.files import typed_path
 from studio.models import thoughts
 from studio.recipe.usual import reinforcement_beta
 from studio.training import scorers
@@ -148,7 +149,7 @@ def copy_own_rewards(folder: Path, facts: Facts) -> None:
         return
     own = [one for one in _named(facts) if one.kind == "python"]
     for number, one in enumerate(own, 1):
-        file = Path(one.argument.rpartition(":")[0]).expanduser()
+        file = typed_path(one.argument.rpartition(":")[0])
         shutil.copyfile(file, folder / f"{_module(number)}.py")
 
 

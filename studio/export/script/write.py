@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from studio.errors import ExportError
-from studio.export.output import REPORT_FILE, Written, end_if_stopped, folder_to_write
+from studio.export.output import Written, end_if_stopped, folder_to_write, reported
 from studio.export.script.accelerate import accelerate_config
 from studio.export.script.calls import Code
 from studio.export.script.differs import differences
@@ -23,15 +23,14 @@ from studio.export.script.start_text import copy_start
 from studio.export.script.text import script_text
 from studio.export.shared_base import shared_base
 from studio.files import (
-    folder_bytes,
     folder_written_whole,
     require_free_bytes,
-    write_json_safely,
+    typed_path,
     write_text_safely,
 )
 from studio.models.folder import read_config
 from studio.progress import Progress, ShouldStop, never, silent
-from studio.runs import Run, run_folder_around
+from studio.runs import Run
 from studio.training.environment import fingerprint_of, library_versions, read_environment
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ _CHANGED_NOTE = ("The data are not the same as when the run was trained, so neit
 def script_bytes(origin: Origin) -> int:
     """About what it will take: a kilobyte an example, or the size of the data's file."""
     run = _run_of(origin)
-    source = Path(run.recipe.data.source).expanduser()
+    source = typed_path(run.recipe.data.source)
     if source.is_file():
         return source.stat().st_size + _TEXT_BYTES
     known = read_environment(run.path).get("data", {})
@@ -86,11 +85,10 @@ def write_script(
         _write_text(folder, facts)
         copy_start(folder, run.path, facts)
         end_if_stopped(stop)
-        write_json_safely(folder / REPORT_FILE, {
+        made = reported(output, folder, started, notes, {
             "kind": "training script", "name": origin.name, "base": facts.base.reference,
-            "bytes": folder_bytes(folder), "seconds": round(time.monotonic() - started, 3),
-            "notes": notes, "differs": differences(facts), "versions": library_versions(_NEEDED)})
-    return Written(output, folder_bytes(output), time.monotonic() - started, tuple(notes))
+            "differs": differences(facts), "versions": library_versions(_NEEDED)})
+    return made
 
 
 def _write_data(
@@ -134,11 +132,10 @@ def _notes(facts: Facts, data: Prepared) -> list[str]:
 
 
 def _run_of(origin: Origin) -> Run:
-    folder = run_folder_around(origin.path)
-    if folder is None:
+    if origin.run is None:
         raise ExportError(f"{origin.name} is no run of this studio, so nothing is known of how it "
                           "was trained.", "Choose a run.")
-    return Run(folder)
+    return origin.run
 
 
 def _peft_config(recipe: Recipe, settings: Settings) -> Any:

@@ -26,6 +26,7 @@ from studio.export.verify.report import write_report
 from studio.export.verify.sample import Question
 from studio.export.verify.verdict import Case, verdict_on
 from studio.export.verify.verification import AnswerPair, TokenMeasures, Verification
+from studio.files import typed_path
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.settings import Settings
 
@@ -50,7 +51,7 @@ def verify(
     artifact, Stopped; then no report is written.
     """
     started = time.monotonic()
-    artifact = artifact.expanduser().absolute()
+    artifact = typed_path(artifact).absolute()
     kind = kind_of_artifact(artifact)
     known = reference or live_reference(origin, settings, progress=progress, stop=stop)
     with opened_artifact(artifact, origin, settings, base_gguf, progress=progress,

@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from studio.chat.prompt import Message, prompt_ids
-from studio.errors import DataError, ModelError, RecipeError
+from studio.errors import DataError, ModelError
 from studio.export.origin import Origin
 from studio.progress import Progress, ShouldStop, Step
-from studio.recipe import Recipe, load_recipe
-from studio.runs import RECIPE_FILE, run_folder_around
+from studio.recipe import Recipe
 from studio.settings import Settings
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def sample_for(
     Where the run's data are gone or hold no answer the built-in prompts take their place, which is
     said. Raises Stopped.
     """
-    recipe = _recipe_of(origin)
+    recipe = origin.run.readable_recipe if origin.run is not None else None
     why = "the adapter lies in no run of the studio"
     if recipe is not None:
         try:
@@ -92,16 +91,6 @@ def sample_for(
     questions = _fitting(_built_in(tokenizer), context_tokens)
     return Sample(f"{len(questions)} built-in prompts, and what the live model itself answers to "
                   f"them, since {why}.", tuple(questions))
-
-
-def _recipe_of(origin: Origin) -> Recipe | None:
-    run = run_folder_around(origin.path)
-    if run is None:
-        return None
-    try:
-        return load_recipe(run / RECIPE_FILE)
-    except RecipeError:
-        return None
 
 
 def _of_data(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from studio.adapters.folder import is_judge
 from studio.errors import ModelError
+from studio.files import typed_path
 from studio.recipe import Recipe
 from studio.runs import Run, open_run
 from studio.settings import Settings
@@ -49,5 +50,5 @@ def judge_of(
 
 
 def _source(one: Named, settings: Settings) -> Run | Path:
-    folder = Path(one.argument).expanduser()
+    folder = typed_path(one.argument)
     return folder if folder.is_absolute() else open_run(settings, one.argument)

@@ -15,7 +15,6 @@ from studio.errors import StudioError
 from studio.export.door import GROUPS, Choices
 from studio.export.doors import DOORS
 from studio.export.plan import look_at, make_plan
-from studio.runs import run_folder_around
 from studio.ui import markup
 from studio.ui.adapter_shelf import first_unasked
 from studio.ui.panels import export_view
@@ -71,7 +70,7 @@ def choice_view(studio: Studio, values: dict[str, Any]) -> list[Any]:
     return [export_view.origin_view(origin, _kind_words(origin),
                                     base_label(origin.base_to_show)), *groups,
             export_view.closed_view(stages), _switch(is_rounded),
-            _switch(run_folder_around(origin.path) is not None)]
+            _switch(origin.run is not None)]
 
 
 def plan_views(studio: Studio, values: dict[str, Any]) -> list[Any]:

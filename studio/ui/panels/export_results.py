@@ -5,7 +5,6 @@ reports tell. Deletes one where it is asked to; writes nothing.
 from __future__ import annotations
 
 import functools
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,8 +12,9 @@ from typing import Any, Literal
 from studio.adapters.folder import CONFIG_FILE
 from studio.errors import BusyError, ExportError
 from studio.export.ollama import default_modelfile
-from studio.export.output import REPORT_FILE
-from studio.export.verify import Verification, read_report
+from studio.export.output import REPORT_FILE, read_report, report_file
+from studio.export.verify import Verification
+from studio.export.verify import read_report as verified
 from studio.export.verify.report import report_files
 from studio.files import PARTIAL, delete_folder, folder_bytes
 from studio.ui.shelf import changed
@@ -88,8 +88,7 @@ def delete_result(exports: Path, name: str) -> None:
 
 def _told_in(path: Path) -> tuple[Path, Path]:
     """Where the report and the verification of an export are: in its folder, or beside the file."""
-    report = path / REPORT_FILE if path.is_dir() else path.with_name(f"{path.name}.json")
-    return report, report_files(path)[0]
+    return report_file(path), report_files(path)[0]
 
 
 @functools.lru_cache(maxsize=512)
@@ -104,8 +103,7 @@ def _result(path: Path, stamp: tuple[int, ...]) -> Result | None:
         return None
     if kind is None:
         return None
-    report = _read(_told_in(path)[0])
-    return Result(kind, path.name, path, size, made_seconds, report, read_report(path),
+    return Result(kind, path.name, path, size, made_seconds, read_report(path), verified(path),
                   _readme(path) if kind == "folder" else "", stamp)
 
 
@@ -124,12 +122,3 @@ def _readme(folder: Path) -> str:
         return (folder / "README.md").read_text(encoding="utf-8")
     except OSError:
         return ""
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """What a JSON file tells; nothing where there is none, or a damaged one."""
-    try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return told if isinstance(told, dict) else {}

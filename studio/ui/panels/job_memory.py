@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from studio.errors import StudioError
-from studio.files import readable_bytes
+from studio.files import readable_bytes, with_spare
 from studio.models.gguf_file import is_gguf
 from studio.ui import markup
 from studio.ui.charts_memory import legend
@@ -100,7 +100,7 @@ def job_view(
     if disk_free_bytes is not None:
         said += (f" and {readable_bytes(found.disk_bytes)} of disk "
                  f"({readable_bytes(disk_free_bytes)} free)")
-        if found.disk_bytes * 1.1 >= disk_free_bytes:
+        if with_spare(found.disk_bytes) > disk_free_bytes:
             fits = False
             hint = "Free some space, or start the studio with --home on a larger disk."
     head = (f'<div class="quiet">{said}.</div>' if fits
