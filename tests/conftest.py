@@ -19,13 +19,17 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from studio.settings import Settings  # noqa: E402 - after the environment is set
-from tests import workers  # noqa: E402
-
-workers.take_a_share_of_the_cores()
+from tests.bytecode import keep_bytecode  # noqa: E402 - after the environment is set
 
 KEPT_BETWEEN_RUNS = Path(__file__).parent.parent / ".venv" / "test-cache"
 """Holds the prepared starter model, so that it is converted once and not in every run."""
+
+keep_bytecode(KEPT_BETWEEN_RUNS / "bytecode")
+
+from studio.settings import Settings  # noqa: E402
+from tests import workers  # noqa: E402
+
+workers.take_a_share_of_the_cores()
 
 
 @pytest.hookimpl(optionalhook=True)
