@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ _SIZES: tuple[tuple[str, int, str], ...] = (
     (".oft_R.", -1, ""),
 )
 """Part of a tensor's name behind its layer's; the axis, and which size of the layer that is."""
+_WRAPPED = re.compile(r"(\.base_layer)+$")
+_OLDER_MIXTURE = re.compile(r"\.experts\.\d+\.\w+$|\.block_sparse_moe\.gate$")
 
 
 @dataclass(frozen=True)
@@ -241,8 +244,10 @@ def _misfit(name: str, shape: tuple[int, ...],
         layer, found, _ = path.partition(part)
         if not found:
             continue
+        # PEFT puts one wrapper around the other where it adapts several parameters of a module.
+        layer = _WRAPPED.sub("", layer)
         if layer not in layers:
-            return f"the base has no layer {layer}"
+            return "" if _is_of_expert(layer, layers) else f"the base has no layer {layer}"
         sizes = layers[layer]
         if sizes is None or axis < 0 or len(shape) > 2:
             return ""
@@ -252,6 +257,15 @@ def _misfit(name: str, shape: tuple[int, ...],
             return f"{layer} has {has} {side} in the base, and {shape[axis]} in the adapter{rank}"
         return ""
     return ""
+
+
+def _is_of_expert(layer: str, layers: Mapping[str, tuple[int, int] | None]) -> bool:
+    """Whether it is one of a mixture's experts, or their router, as older versions of PEFT and
+    Transformers name them; newer ones have all experts of a layer in one module without numbers,
+    and PEFT puts the adapters of such together."""
+    experts = {path for path in layers if path.endswith(".experts")}
+    is_stacked = bool(experts) and not any(f"{path}.0" in layers for path in experts)
+    return is_stacked and _OLDER_MIXTURE.search(layer) is not None
 
 
 def _inputs_outputs(layer: nn.Module) -> tuple[int, int] | None:

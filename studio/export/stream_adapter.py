@@ -7,12 +7,13 @@ real. Which module's weights come from where is decided in `stream_layers`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from studio.adapters.folder import AdapterFolder
 from studio.export.stream import CannotStream
+from studio.export.stream_experts import merge_by_experts
 from studio.models.folder import ModelFolder
 
 if TYPE_CHECKING:
@@ -120,14 +121,15 @@ def put_adapter_on(model: Any, adapter: AdapterFolder) -> None:
     # Some share a tensor, which the file then holds once.
     loaded = {id(all_places[name]) for name in new - missing}
     lost = [name for name in new & missing if id(all_places[name]) not in loaded]
-    if lost or any(_lacks_numbers(module) for _, module in wrapped_modules(model)):
+    if lost or any(_lacks_numbers(module, of_base) for _, module in wrapped_modules(model)):
         raise CannotStream("the adapter's file holds less than PEFT needs to merge it")
     wrapped.eval()
 
 
-def _lacks_numbers(wrapped: nn.Module) -> bool:
+def _lacks_numbers(wrapped: nn.Module, of_base: Collection[int]) -> bool:
     """Whether there are none for what PEFT draws at random where no file holds it."""
-    return any(buffer.is_meta and _TO_UNDO not in name for name, buffer in wrapped.named_buffers())
+    return any(buffer.is_meta and _TO_UNDO not in name and id(buffer) not in of_base
+               for name, buffer in wrapped.named_buffers())
 
 
 def _require_streamed(adapter: AdapterFolder) -> None:
@@ -136,8 +138,8 @@ def _require_streamed(adapter: AdapterFolder) -> None:
         raise CannotStream("the adapter is of a kind that is merged as a whole")
     if options.get("init_lora_weights", True) not in _STARTS:
         raise CannotStream("the adapter began at the weights of its base")
-    if options.get("layer_replication") or options.get("target_parameters"):
-        raise CannotStream("the adapter changes more than single layers")
+    if options.get("layer_replication"):
+        raise CannotStream("the adapter repeats layers of its base")
 
 
 def wrapped_modules(model: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -174,8 +176,15 @@ def trained_copy(wrapped: Any) -> nn.Module | None:
 def unloaded(wrapped: Any) -> nn.Module:
     """What PEFT's `merge_and_unload` leaves of this one module, once its weights are there."""
     import torch
+    from peft.tuners.lora.layer import ParamWrapper
 
     with torch.no_grad():
+        if isinstance(wrapped, ParamWrapper):
+            layer: Any = wrapped
+            while isinstance(layer, ParamWrapper):  # one around the other for each parameter
+                merge_by_experts(layer, _NAME)
+                layer = layer.base_layer
+            return layer
         if hasattr(wrapped, "unload_and_optionally_merge_module"):
             found: nn.Module = wrapped.unload_and_optionally_merge_module(
                 merge=True, safe_merge=False, adapter_names=None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from studio.export.stream_adapter import (
     unloaded,
     wrapped_modules,
 )
+from studio.export.stream_conversion import Conversion
 from studio.export.stream_files import Entry, like, read_tensor
 from studio.export.stream_names import stored_names
 from studio.export.vocabulary import resize_like
@@ -55,6 +57,8 @@ class LayerChanges:
         require_fit(adapter, model, base.name)
         self._stored = stored
         self._names = stored_names(model, stored)
+        # PEFT changes the model; Transformers' rules are asked about one as it is.
+        self._plain = deepcopy(model) if self._names.converted else model
         self._files_of: dict[str, list[str]] = defaultdict(list)
         for name, parameter in self._names.parameter_of.items():
             self._files_of[parameter].append(name)
@@ -64,6 +68,7 @@ class LayerChanges:
         self._wrapped = dict(wrapped_modules(model))
         self._group_of = self._groups()
         self._merged: dict[str, torch.Tensor] = {}
+        self._pieces: dict[str, torch.Tensor] = {}
         apart = [target for target in self._tied if self._comes_apart(target)]
         self.settings: dict[str, Any] = {"tie_word_embeddings": False} if apart else {}
         if tokens is not None:
@@ -74,25 +79,38 @@ class LayerChanges:
         self._require_readable(base)
 
     def changes(self, name: str) -> bool:
-        return self._is_changed(self._names.parameter_of[name])
+        parameter = self._names.parameter_of[name]
+        conversion = self._names.converted.get(parameter)
+        return any(map(self._is_changed, conversion.parameters if conversion else [parameter]))
 
     def entry(self, stored: StoredTensor) -> Entry:
-        if not self.changes(stored.name):
+        parameter = self._names.parameter_of[stored.name]
+        if parameter in self._names.converted or not self._is_changed(parameter):
             return like(stored)
-        return like(stored, shape=self._shape_of(self._names.parameter_of[stored.name]))
+        return like(stored, shape=self._shape_of(parameter))
 
     def merged(self, name: str) -> torch.Tensor:
         """Rounded once, into the format that the base is stored in."""
         import torch
 
         parameter = self._names.parameter_of.get(name, name)
-        if parameter not in self._merged:
-            self._merge_with(parameter)
-        dtype_name = FLOAT_DTYPES[self._stored_of(parameter).dtype]
-        return self._merged.pop(parameter).to(getattr(torch, dtype_name))
+        conversion = self._names.converted.get(parameter)
+        if conversion is None:
+            found = self._merged_parameter(parameter)
+        else:
+            if name not in self._pieces:
+                self._pieces.update(conversion.parted(self._plain, {
+                    one: self._merged_parameter(one) for one in conversion.parameters}))
+            found = self._pieces.pop(name)
+        return found.to(getattr(torch, FLOAT_DTYPES[self._stored_of(parameter).dtype]))
 
     def _is_changed(self, parameter: str) -> bool:
         return parameter in self._group_of or not self._places[parameter].tensor.is_meta
+
+    def _merged_parameter(self, parameter: str) -> torch.Tensor:
+        if parameter not in self._merged:
+            self._merge_with(parameter)
+        return self._merged.pop(parameter)
 
     def _merge_with(self, parameter: str) -> None:
         """Merge a parameter and whatever else PEFT's layers merge in the same stroke."""
@@ -100,16 +118,14 @@ class LayerChanges:
         if group is None:
             # Trained by itself, such as the bias of a norm; or as it was, but tied no more.
             trained = self._places[parameter].tensor.detach()
-            self._merged[parameter] = (read_tensor(self._stored_of(parameter)) if trained.is_meta
-                                       else trained)
+            self._merged[parameter] = self._read(parameter) if trained.is_meta else trained
             return
         for path, wrapped in group.modules.items():
             for name, tensor in tensors_of(merged_into(wrapped)).items():
                 if tensor.is_meta:
-                    stored = self._stored_of(f"{path}.{name}")
-                    self._places[f"{path}.{name}"].put(read_tensor(stored))
+                    self._places[f"{path}.{name}"].put(self._read(f"{path}.{name}"))
         after = {path: tensors_of(unloaded(wrapped)) for path, wrapped in group.modules.items()}
-        written = {entry.name for entry in self.added}.union(self._files_of)
+        written = {entry.name for entry in self.added}.union(self._files_of, self._names.converted)
         for name in [name for name, its in self._group_of.items() if its is group]:
             path = self._module_around(name)
             tensor = after[path][name[len(path) + 1:]] if path else self._places[name].tensor
@@ -118,8 +134,17 @@ class LayerChanges:
         for place in group.places:
             place.make_empty()
 
+    def _read(self, parameter: str) -> torch.Tensor:
+        """As it is before the merge."""
+        conversion = self._names.converted.get(parameter)
+        if conversion is None:
+            return read_tensor(self._stored_of(parameter))
+        pieces = {name: read_tensor(self._stored[name]) for name, _ in conversion.pieces}
+        return conversion.joined(self._plain, pieces)[parameter]
+
     def _stored_of(self, parameter: str) -> StoredTensor:
-        """The one tensor of the files that fills it; for a tied one that of its source."""
+        """The one tensor of the files that fills it, or the first of several; for a tied one that
+        of its source."""
         for name in (parameter, self._tied.get(parameter, parameter)):
             if name in self._files_of:
                 return self._stored[self._files_of[name][0]]
@@ -180,7 +205,9 @@ class LayerChanges:
                            read_tensor(self._stored_of(source)))
 
     def _new_entry(self, target: str) -> Entry:
-        if any(name != parameter for name, parameter in self._names.parameter_of.items()):
+        converted = self._names.converted
+        if any(name != parameter for name, parameter in self._names.parameter_of.items()
+               if parameter not in converted) or target in converted:
             raise CannotStream("the files call the weights by names of their own")
         return like(self._stored_of(target), name=target, shape=self._shape_of(target))
 
@@ -192,10 +219,28 @@ class LayerChanges:
         known = {*self._files_of, *self._names.converted}
         known.update(target for target, source in self._tied.items() if source in known)
         known.update(source for target, source in self._tied.items() if target in known)
-        require_all_weights(base, self._places.keys() - known)
+        require_all_weights(base, (self._places.keys() - known) | self._in_part())
         for parameter in filter(self._is_changed, self._places):
-            if parameter in self._names.converted:
-                raise CannotStream("the files hold the weights that the adapter changes in pieces, "
-                                   "which Transformers puts together when loading")
-            if self._stored_of(parameter).dtype not in FLOAT_DTYPES:
+            conversion = self._names.converted.get(parameter)
+            if conversion is not None:
+                self._require_undone(conversion)
+            elif self._stored_of(parameter).dtype not in FLOAT_DTYPES:
                 raise CannotStream(f"the files hold {parameter} in a format of its own")
+
+    def _in_part(self) -> set[str]:
+        """Parameters of which the files lack a piece, such as one of the experts."""
+        wanted = {name: self._shape_of(name) for name in self._names.converted}
+        shapes = {name: stored.shape for name, stored in self._stored.items()}
+        return {name for name, conversion in self._names.converted.items()
+                if name == conversion.parameters[0]
+                and not conversion.is_complete(self._plain, shapes, wanted)}
+
+    def _require_undone(self, conversion: Conversion) -> None:
+        """What is merged after Transformers put it together must fall into the same pieces."""
+        pieces = [self._stored[name] for name, _ in conversion.pieces]
+        if len({piece.dtype for piece in pieces}) > 1 or pieces[0].dtype not in FLOAT_DTYPES:
+            raise CannotStream(f"the files hold {pieces[0].name} in a format of its own")
+        shapes = {piece.name: piece.shape for piece in pieces}
+        if not conversion.is_undone(self._plain, shapes):
+            raise CannotStream("the files hold the weights that the adapter changes in another "
+                               "form than Transformers writes them in")

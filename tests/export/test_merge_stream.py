@@ -15,81 +15,23 @@ from studio.errors import ModelError
 from studio.export.merge import merge
 from studio.settings import Settings
 from tests.chat.conftest import make_adapter
-
-SMALL_SHARDS = "60KB"
-"""Of which the tiny model has several."""
-
-
-def _saved_by_peft(base: Path, adapter: Path, folder: Path) -> Path:
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    model = PeftModel.from_pretrained(
-        AutoModelForCausalLM.from_pretrained(base, dtype="auto"), str(adapter))
-    model.merge_and_unload().save_pretrained(folder, max_shard_size=SMALL_SHARDS)
-    return folder
-
-
-def _tensors(folder: Path) -> dict[str, torch.Tensor]:
-    return {name: tensor for file in sorted(folder.glob("*.safetensors"))
-            for name, tensor in load_file(file).items()}
-
-
-def _require_same(merged: Path, expected: Path, rounding: float = 0) -> None:
-    ours, theirs = _tensors(merged), _tensors(expected)
-    assert ours.keys() == theirs.keys()
-    for name, tensor in theirs.items():
-        assert ours[name].dtype == tensor.dtype and ours[name].shape == tensor.shape, name
-        if rounding:
-            torch.testing.assert_close(ours[name], tensor, rtol=rounding, atol=0)
-        else:
-            assert torch.equal(ours[name], tensor), name
-    index = merged / "model.safetensors.index.json"
-    if index.is_file():
-        where = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        assert where.keys() == ours.keys()
-        for file in set(where.values()):
-            assert {name for name in where if where[name] == file} == set(load_file(merged / file))
-
-
-def _in_shards(source: Path, folder: Path, dtype: torch.dtype | None = None) -> Path:
-    from transformers import AutoModelForCausalLM
-
-    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.safetensors"))
-    AutoModelForCausalLM.from_pretrained(source, dtype=dtype or "auto").save_pretrained(
-        folder, max_shard_size=SMALL_SHARDS)
-    assert len(list(folder.glob("*.safetensors"))) > 3
-    return folder
-
-
-def _filled(model: Any, folder: Path) -> Path:
-    """Every number that PEFT would train is a random one, and saved."""
-    torch.manual_seed(11)
-    for parameter in model.parameters():
-        if parameter.requires_grad and parameter.dtype.is_floating_point:
-            torch.nn.init.normal_(parameter.data, mean=0.3, std=0.3)
-    model.save_pretrained(folder)
-    return folder
-
-
-def _adapter(base: Path, folder: Path, config: Any) -> Path:
-    from peft import get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    return _filled(get_peft_model(AutoModelForCausalLM.from_pretrained(base), config), folder)
-
-
-def _lora(**options: Any) -> Any:
-    from peft import LoraConfig
-
-    return LoraConfig(task_type="CAUSAL_LM", **{
-        "r": 4, "lora_alpha": 16, "target_modules": "all-linear", **options})
+from tests.export.merging import (
+    SMALL_SHARDS,
+    filled,
+    filled_adapter,
+    in_shards,
+    lora,
+    require_same,
+    saved_by_peft,
+    set_base,
+    tensors_in,
+)
 
 
 @pytest.fixture(scope="module")
 def base(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model with tied embeddings, in several files."""
-    return _in_shards(tiny_model, tmp_path_factory.mktemp("bases") / "tiny-in-shards")
+    return in_shards(tiny_model, tmp_path_factory.mktemp("bases") / "tiny-in-shards")
 
 
 @pytest.fixture(scope="module")
@@ -104,21 +46,6 @@ def gpt2(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def mixture(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A mixture of experts, which lie in the files one by one and are computed with as one."""
-    from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
-
-    folder = tmp_path_factory.mktemp("bases") / "tiny-moe"
-    shutil.copytree(tiny_model, folder, ignore=shutil.ignore_patterns("*.safetensors", "config*"))
-    Qwen3MoeForCausalLM(Qwen3MoeConfig(
-        vocab_size=300, hidden_size=32, intermediate_size=64, moe_intermediate_size=16,
-        num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=16,
-        num_experts=4, num_experts_per_tok=2, decoder_sparse_step=1, max_position_embeddings=64,
-    )).save_pretrained(folder, max_shard_size=SMALL_SHARDS)
-    return folder
-
-
 @pytest.mark.parametrize("options", [
     {}, {"use_rslora": True}, {"use_dora": True}, {"bias": "lora_only"}, {"bias": "all"},
     {"modules_to_save": ["lm_head"]}, {"modules_to_save": ["norm"]},
@@ -130,10 +57,10 @@ def mixture(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_lora_merges_as_in_memory(
     base: Path, settings: Settings, tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    adapter = _adapter(base, tmp_path / "adapter", _lora(**options))
+    adapter = filled_adapter(base, tmp_path / "adapter", lora(**options))
     result = merge(adapter, settings.exports / "merged", settings)
     assert result.notes == ()
-    _require_same(result.path, _saved_by_peft(base, adapter, tmp_path / "expected"))
+    require_same(result.path, saved_by_peft(base, adapter, tmp_path / "expected"))
     names = sorted(file.name for file in base.glob("*.safetensors"))
     assert sorted(file.name for file in result.path.glob("*.safetensors")) == names
     _require_same_ties(result.path, tmp_path / "expected")
@@ -162,50 +89,31 @@ def test_other_kinds_merge_as_in_memory(
         "adalora": peft.AdaLoraConfig(task_type="CAUSAL_LM", init_r=4, target_r=2, total_step=10,
                                       target_modules=["q_proj", "v_proj"]),
     }[kind]
-    adapter = _adapter(base, tmp_path / "adapter", config)
+    adapter = filled_adapter(base, tmp_path / "adapter", config)
     result = merge(adapter, settings.exports / "merged", settings)
     assert any("as a whole" in note for note in result.notes) == (kind == "adalora")
-    _require_same(result.path, _saved_by_peft(base, adapter, tmp_path / "expected"))
+    require_same(result.path, saved_by_peft(base, adapter, tmp_path / "expected"))
 
 
 @pytest.mark.parametrize("options", [{}, {"use_dora": True}, {"bias": "all"}], ids=str)
 def test_transposed_layers_merge_as_in_memory(
     gpt2: Path, settings: Settings, tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    adapter = _adapter(gpt2, tmp_path / "adapter",
-                       _lora(target_modules=["c_attn", "c_proj", "c_fc"], **options))
+    adapter = filled_adapter(gpt2, tmp_path / "adapter",
+                       lora(target_modules=["c_attn", "c_proj", "c_fc"], **options))
     result = merge(adapter, settings.exports / "merged", settings)
     assert result.notes == ()
-    _require_same(result.path, _saved_by_peft(gpt2, adapter, tmp_path / "expected"))
+    require_same(result.path, saved_by_peft(gpt2, adapter, tmp_path / "expected"))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("options", [{}, {"use_dora": True}, {"bias": "lora_only"}], ids=str)
 def test_16_bits_are_rounded_once(tiny_model: Path, settings: Settings, tmp_path: Path,
                                   dtype: torch.dtype, options: dict[str, Any]) -> None:
-    base = _in_shards(tiny_model, tmp_path / "half", dtype)
-    adapter = _adapter(base, tmp_path / "adapter", _lora(**options))
+    base = in_shards(tiny_model, tmp_path / "half", dtype)
+    adapter = filled_adapter(base, tmp_path / "adapter", lora(**options))
     result = merge(adapter, settings.exports / "merged", settings)
-    _require_same(result.path, _saved_by_peft(base, adapter, tmp_path / "expected"))
-
-
-def test_a_mixture_of_experts_streams_where_the_experts_stay(
-    mixture: Path, settings: Settings, tmp_path: Path
-) -> None:
-    adapter = _adapter(mixture, tmp_path / "adapter", _lora(target_modules=["q_proj", "o_proj"]))
-    result = merge(adapter, settings.exports / "merged", settings)
-    assert result.notes == ()
-    _require_same(result.path, _saved_by_peft(mixture, adapter, tmp_path / "expected"))
-
-
-def test_adapted_experts_are_merged_in_memory_and_that_is_said(
-    mixture: Path, settings: Settings, tmp_path: Path
-) -> None:
-    adapter = _adapter(mixture, tmp_path / "adapter", _lora(
-        target_modules=["q_proj"], target_parameters=["mlp.experts.down_proj"]))
-    result = merge(adapter, settings.exports / "merged", settings)
-    assert "into memory as a whole" in result.notes[0]
-    _require_same(result.path, _saved_by_peft(mixture, adapter, tmp_path / "expected"))
+    require_same(result.path, saved_by_peft(base, adapter, tmp_path / "expected"))
 
 
 def test_files_with_names_of_the_inner_model_keep_them(
@@ -216,22 +124,17 @@ def test_files_with_names_of_the_inner_model_keep_them(
 
     base = tmp_path / "base"
     shutil.copytree(gpt2, base, ignore=shutil.ignore_patterns("*.safetensors*"))
-    tensors = {name.removeprefix("transformer."): tensor for name, tensor in _tensors(gpt2).items()}
+    tensors = {name.removeprefix("transformer."): tensor
+               for name, tensor in tensors_in(gpt2).items()}
     save_file(tensors, base / "model.safetensors", metadata={"format": "pt"})
-    adapter = _adapter(gpt2, tmp_path / "adapter", _lora(target_modules=["c_attn"]))
-    _set_base(adapter, base)
+    adapter = filled_adapter(gpt2, tmp_path / "adapter", lora(target_modules=["c_attn"]))
+    set_base(adapter, base)
     merged = merge(adapter, settings.exports / "merged", settings).path
-    assert _tensors(merged).keys() == tensors.keys()
+    assert tensors_in(merged).keys() == tensors.keys()
     ours = AutoModelForCausalLM.from_pretrained(merged).state_dict()
     theirs = AutoModelForCausalLM.from_pretrained(
-        _saved_by_peft(gpt2, adapter, tmp_path / "expected")).state_dict()
+        saved_by_peft(gpt2, adapter, tmp_path / "expected")).state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-
-
-def _set_base(adapter: Path, base: Path) -> None:
-    file = adapter / "adapter_config.json"
-    config = json.loads(file.read_text(encoding="utf-8"))
-    file.write_text(json.dumps(config | {"base_model_name_or_path": str(base)}), encoding="utf-8")
 
 
 def test_a_second_copy_of_tied_weights_is_left_out(
@@ -242,9 +145,9 @@ def test_a_second_copy_of_tied_weights_is_left_out(
     tensors = load_file(base / "model.safetensors")
     tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
     save_file(tensors, base / "model.safetensors", metadata={"format": "pt"})
-    adapter = _adapter(base, tmp_path / "adapter", _lora(target_modules=["embed_tokens"]))
+    adapter = filled_adapter(base, tmp_path / "adapter", lora(target_modules=["embed_tokens"]))
     result = merge(adapter, settings.exports / "merged", settings)
-    _require_same(result.path, _saved_by_peft(base, adapter, tmp_path / "expected"))
+    require_same(result.path, saved_by_peft(base, adapter, tmp_path / "expected"))
 
 
 @pytest.mark.parametrize("options", [{}, {"init_lora_weights": "orthogonal"}], ids=str)
@@ -257,8 +160,8 @@ def test_an_adapter_that_brings_more_tokens_gives_them_to_the_base(
     model = AutoModelForCausalLM.from_pretrained(base)
     tokens = model.config.vocab_size + 5
     model.resize_token_embeddings(tokens)
-    adapter = _filled(get_peft_model(model, _lora(**options)), tmp_path / "adapter")
-    _set_base(adapter, base)
+    adapter = filled(get_peft_model(model, lora(**options)), tmp_path / "adapter")
+    set_base(adapter, base)
     merged = AutoModelForCausalLM.from_pretrained(
         merge(adapter, settings.exports / "merged", settings).path)
     plain = AutoModelForCausalLM.from_pretrained(base)
@@ -277,7 +180,7 @@ def test_a_base_that_lacks_weights_is_a_sentence(
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, base / "model.safetensors", metadata={"format": "pt"})
     adapter = make_adapter(tiny_model, tmp_path / "adapter", seed=3)
-    _set_base(adapter, base)
+    set_base(adapter, base)
     with pytest.raises(ModelError, match=r"lacks 1 of its weights.*up_proj"):
         merge(adapter, settings.exports / "merged", settings)
     assert list(settings.exports.iterdir()) == []
