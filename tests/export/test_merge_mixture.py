@@ -36,7 +36,7 @@ def _mixture(family: str, tiny_model: Path, folder: Path, dtype: torch.dtype = t
     shutil.copytree(tiny_model, folder, ignore=shutil.ignore_patterns("*.safetensors", "config*"))
     torch.manual_seed(3)
     model: Any = AutoModelForCausalLM.from_config(config_of(family, **changes))
-    model.to(dtype).save_pretrained(folder, max_shard_size="30KB")
+    model.to(dtype).save_pretrained(folder, max_shard_size="20KB")
     assert len(list(folder.glob("*.safetensors"))) > 2
     return folder
 
