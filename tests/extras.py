@@ -17,7 +17,7 @@ from pathlib import Path
 from studio.bootstrap.requirements import LOCK_NAME, read_requirements
 
 ROOT = Path(__file__).parent.parent
-EXTRAS = ("trackers", "lm-eval", "quantize", "keyring")
+EXTRAS = ("trackers", "lm-eval", "quantize", "mergekit", "keyring")
 
 
 def extras_python(folder: Path) -> Path:

@@ -24,7 +24,7 @@ FLOORS = (
 )
 SLOW = {"torch", "transformers", "peft", "trl", "datasets", "gradio", "plotly", "bitsandbytes",
         "pandas", "pyarrow", "accelerate", "xllamacpp", "gguf", "wandb", "trackio", "tensorboardX",
-        "lm_eval"}
+        "lm_eval", "mergekit"}
 
 
 def _files() -> list[Path]:

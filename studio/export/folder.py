@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from studio.export.origin import Origin
+    from studio.recipe import Model
     from studio.settings import Settings
 
 _NO_TEMPLATE = ("Neither the base nor the adapter has a chat template, so programs that chat with "
@@ -45,20 +46,25 @@ def complete_folder(
 
     `notes` of the merge go into the card. May be called again: the same comes out.
     """
-    from studio.models.loading import load_tokenizer
-
-    tokenizer = load_tokenizer(ModelFolder(folder, origin.name, str(folder)),
-                               trust_remote_code=origin.model.trust_remote_code)
-    found = () if tokenizer.chat_template else (_NO_TEMPLATE,)
-    _end_answers(folder, tokenizer)
-    clean_configs(folder)
-    for file in license_files(origin.model, settings):
-        if not (folder / file.name).exists():
-            shutil.copyfile(file, folder / file.name)
+    found = make_usable(folder, origin.model, settings)
     base = shared_base(origin, settings)
     card = model_card(origin, base, "merged", folder.name, (*notes, *found))
     write_text_safely(folder / CARD_FILE, card)
     return found
+
+
+def make_usable(folder: Path, base: Model, settings: Settings) -> tuple[str, ...]:
+    """The same but the card: ends of answers, licences of `base`, no path of this PC."""
+    from studio.models.loading import load_tokenizer
+
+    tokenizer = load_tokenizer(ModelFolder(folder, folder.name, str(folder)),
+                               trust_remote_code=base.trust_remote_code)
+    _end_answers(folder, tokenizer)
+    clean_configs(folder)
+    for file in license_files(base, settings):
+        if not (folder / file.name).exists():
+            shutil.copyfile(file, folder / file.name)
+    return () if tokenizer.chat_template else (_NO_TEMPLATE,)
 
 
 def _end_answers(folder: Path, tokenizer: Any) -> None:

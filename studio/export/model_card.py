@@ -36,7 +36,7 @@ _UNTOLD = {"model.source", "data.source", "data.mix", "data.eval_source", "data.
 _FOLDERS = r"=.*[\\/](?=[^\\/]*$)"
 _SECTIONS = ("model", "data", "adapter", "training", "preference", "reinforcement")
 
-_USE_MERGED = '''```python
+USE_MERGED = '''```python
 from transformers import pipeline
 
 chat = pipeline("text-generation", model="{where}")
@@ -112,7 +112,7 @@ def _what_it_is(
 def _use(base: SharedBase, kind: CardKind, folder_name: str) -> str:
     where = f"./{folder_name}"
     if kind == "merged":
-        return _USE_MERGED.format(where=where)
+        return USE_MERGED.format(where=where)
     revision = f', revision="{base.revision}"' if base.hub_id and base.revision else ""
     return _USE_ADAPTER.format(base=base.reference, where=where, revision=revision)
 
@@ -126,7 +126,7 @@ def _training(recipe: Recipe, story: Story) -> str:
     step = f" The result is of step {story.result_step:,}." if story.result_step else ""
     memory = "".join(f" After step {at:,}: {text}" for at, text in story.adaptations)
     return (f"## How it was trained\n\n{words.label}: {words.summary}{step}{memory}\n\n"
-            + _table(("Setting", "Key", "Value"), rows))
+            + table(("Setting", "Key", "Value"), rows))
 
 
 def _value(recipe: Recipe, key: str) -> Any:
@@ -183,7 +183,7 @@ def _results(run: Run, story: Story) -> str:
     if story.forgetting:
         last = story.forgetting[-1]
         rows.append(("Loss on general text", f"{last.base_loss:.4f}", f"{last.loss:.4f}"))
-    parts = [_table(("Measured while training", "First", "Last"), rows) if rows else "",
+    parts = [table(("Measured while training", "First", "Last"), rows) if rows else "",
              _evaluations(run)]
     found = "\n\n".join(part for part in parts if part)
     return f"## Results\n\n{found}" if found else ""
@@ -198,7 +198,7 @@ def _evaluations(run: Run) -> str:
     rows = [(f"{score.task}, {score.metric}", f"{score.base:.4f}", f"{score.tuned:.4f}",
              score.verdict)
             for evaluation in read_evaluations(run) for score in evaluation.scores]
-    return _table(("Task", "Base", "This model", "Verdict"), rows) if rows else ""
+    return table(("Task", "Base", "This model", "Verdict"), rows) if rows else ""
 
 
 def _license(base: SharedBase) -> str:
@@ -222,7 +222,8 @@ def _notes(notes: Iterable[str]) -> str:
     return "## To know\n\n" + "\n".join(lines) if lines else ""
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A table in Markdown."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
 
