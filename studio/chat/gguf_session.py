@@ -1,7 +1,8 @@
 """A chat with a GGUF file: llama.cpp answers, in a process beside this one.
 
 The same session as over a base in Transformers, as far as llama.cpp can: its adapters are GGUF LoRA
-files, columns answer in turn, and how likely an answer was is not measured.
+files, or written as such (`gguf_adapters.py`), columns answer in turn, and how likely an answer was
+is not measured.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from studio.chat.abstract_session import Session, require_names
 from studio.chat.context import ContextUse
+from studio.chat.gguf_adapters import as_gguf_adapter, what_counts
 from studio.chat.gguf_reader import GgufReader
 from studio.chat.gguf_stream import Piece, request_of, stream_answer
 from studio.chat.prompt import Message, room_in_context
@@ -23,7 +25,7 @@ from studio.chat.streaming import ThreadStream
 from studio.chat.turn import Turn
 from studio.chat.weights import stamp_of
 from studio.errors import ModelError
-from studio.models.gguf_file import checked_gguf, find_gguf, is_gguf
+from studio.models.gguf_file import find_gguf
 from studio.models.llama_server import LlamaServer
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.recipe import Model
@@ -70,16 +72,16 @@ class GgufSession(Session):
                  progress: Progress = silent) -> None:
         super().__init__(model)
         self._path = find_gguf(model.source, settings)
+        self._settings = settings
         require_names(columns)
-        self._load(_adapter_files(columns), progress)
+        self._load(self._written(columns, {}, progress), progress)
         self.columns = list(columns)
 
     @property
     def is_outdated(self) -> bool:
         """Whether a file is another one by now, or llama.cpp has ended. A file that is gone goes on
         as it was."""
-        return self._llama.has_ended or any(
-            stamp_of(path) not in (None, stamp) for path, stamp in self._loaded.items())
+        return self._llama.has_ended or any(map(self._is_another, self._loaded))
 
     @property
     def in_turn(self) -> list[str]:
@@ -96,9 +98,11 @@ class GgufSession(Session):
         """As `Session.show`. With an adapter more, or a file that was made anew, llama.cpp is
         started again."""
         require_names(columns)
-        adapters = _adapter_files(columns)
         with self._work.held():
-            if self.is_outdated or not set(adapters) <= set(self._adapters):
+            known = {path: file for path, file in self._adapters.items()
+                     if not self._is_another(what_counts(path))}
+            adapters = self._written(columns, known, progress)
+            if self.is_outdated or not adapters.keys() <= known.keys():
                 self._load_instead(adapters, progress)
             self.columns = list(columns)
 
@@ -132,16 +136,31 @@ class GgufSession(Session):
             self.columns = []
             self._unload()
 
-    def _load(self, adapters: list[Path], progress: Progress) -> None:
+    def _is_another(self, file: Path) -> bool:
+        return stamp_of(file) not in (None, self._loaded[file])
+
+    def _written(self, columns: list[Column], known: dict[Path, Path],
+                 progress: Progress) -> dict[Path, Path]:
+        """The file of each adapter, by the path that its columns name; what is loaded goes on,
+        also where its folder has gone."""
+        found: dict[Path, Path] = {}
+        for column in columns:
+            path = column.adapter_path
+            if path is not None and path not in found:
+                found[path] = known[path] if path in known else as_gguf_adapter(
+                    path, self._path, self._settings, column.name, progress=progress)
+        return found
+
+    def _load(self, adapters: dict[Path, Path], progress: Progress) -> None:
         progress(Step(f"Loading {self._path.name} into llama.cpp"))
-        self._loaded = {path: stamp_of(path) for path in (self._path, *adapters)}
-        self._adapters = adapters
+        self._loaded = {path: stamp_of(path) for path in (self._path, *map(what_counts, adapters))}
+        self._adapters, self._files = adapters, list(dict.fromkeys(adapters.values()))
         with ExitStack() as opened:
-            llama = opened.enter_context(LlamaServer(self._path, adapters))
+            llama = opened.enter_context(LlamaServer(self._path, self._files))
             self._reader, self._llama = GgufReader(llama), llama
             opened.pop_all()  # it is ours from here on
 
-    def _load_instead(self, adapters: list[Path], progress: Progress) -> None:
+    def _load_instead(self, adapters: dict[Path, Path], progress: Progress) -> None:
         """Where that fails, what was loaded before is loaded again."""
         before, self.is_broken = self._adapters, True
         self._unload()
@@ -168,8 +187,8 @@ class GgufSession(Session):
 
     def _strengths(self, column: Column) -> list[float]:
         """How much each loaded adapter counts in that column."""
-        own = column.adapter_path and column.adapter_path.absolute()
-        return [column.strength if path == own else 0.0 for path in self._adapters]
+        own = column.adapter_path and self._adapters[column.adapter_path]
+        return [column.strength if file == own else 0.0 for file in self._files]
 
     def _stream(self, rows: list[_Row], sampling: Sampling,
                 stop: ShouldStop) -> Iterator[dict[str, str]]:
@@ -202,16 +221,3 @@ class GgufSession(Session):
             stream.close()
             self.is_broken = stream.has_failed
             turn.ending = turn.ending or turn.ending_at(limit, sampling.max_new_tokens)
-
-
-def _adapter_files(columns: list[Column]) -> list[Path]:
-    """Each once. Raises ModelError for an adapter that is no GGUF file."""
-    foreign = [column.name for column in columns
-               if column.adapter_path is not None and not is_gguf(column.adapter_path.name)]
-    if foreign:
-        raise ModelError(
-            f"{', '.join(foreign)}: over a GGUF file llama.cpp takes adapters that are GGUF files, "
-            "too.", "Write the adapter as a GGUF on the Export tab and choose that, or choose the "
-            "base that it was trained on.")
-    return [checked_gguf(path) for path in dict.fromkeys(
-        column.adapter_path for column in columns) if path is not None]

@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from studio.adapters.folder import read_adapter_folder
+from studio.chat.gguf_adapters import adapter_bytes
 from studio.device import pick_device
 from studio.errors import StudioError
 from studio.hardware.chat_memory import conversation_tokens, estimate_chat
 from studio.hardware.gguf_memory import estimate_gguf_chat
 from studio.models.gguf_file import find_gguf, is_gguf
-from studio.models.gguf_header import GgufHeader, read_gguf_header
+from studio.models.gguf_header import read_gguf_header
 from studio.models.shape import model_shape
 from studio.models.source import is_on_this_pc
 
@@ -32,7 +33,9 @@ def chat_need(model: Model, columns: list[Column], settings: Settings) -> int | 
     try:
         if is_gguf(model.source):
             # It may use a GPU if there is one, so it counts there, too.
-            return estimate_gguf_chat(*gguf_headers(model, columns, settings)).high_bytes
+            return estimate_gguf_chat(
+                read_gguf_header(find_gguf(model.source, settings)),
+                gguf_adapters_bytes(columns)).high_bytes
         if not is_on_this_pc(model, settings):
             return None
         shape = model_shape(model.source, settings, revision=model.revision,
@@ -51,9 +54,7 @@ def chat_need(model: Model, columns: list[Column], settings: Settings) -> int | 
     return found.high_bytes - sum(one.bytes for one in found.parts if one.name == "overhead")
 
 
-def gguf_headers(model: Model, columns: list[Column],
-                 settings: Settings) -> tuple[GgufHeader, list[GgufHeader]]:
-    """Of a GGUF base and its adapters, each once. Raises ModelError for no GGUF file."""
-    adapters = dict.fromkeys(column.adapter_path for column in columns)
-    return read_gguf_header(find_gguf(model.source, settings)), [
-        read_gguf_header(path) for path in adapters if path is not None]
+def gguf_adapters_bytes(columns: list[Column]) -> int:
+    """What the adapters of the columns take in llama.cpp, each once. Raises ModelError."""
+    paths = dict.fromkeys(column.adapter_path for column in columns)
+    return sum(adapter_bytes(path) for path in paths if path is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,8 +13,7 @@ from studio.cli import show
 from studio.cli.common import Home, Offline, open_settings
 from studio.cli.show import console
 from studio.cli.talk import BaseModel, BaseToo, chat_columns
-from studio.errors import ModelError
-from studio.models.gguf_file import find_gguf, is_gguf
+from studio.models.gguf_file import is_gguf
 from studio.settings import DEFAULT_API_PORT, DEFAULT_PORT
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ verbs = typer.Typer()
 Names = Annotated[list[str] | None, typer.Argument(
     metavar="RUN[:STRENGTH]", help="Runs, checkpoints, blends, or adapter folders, as with "
     "chat: serve them and their base to other programs in OpenAI's shape, each under its name. Or "
-    "one GGUF file, which llama.cpp answers from. Without any name the page opens.")]
+    "a GGUF file, which llama.cpp answers from, and adapters behind it. Without any name the page "
+    "opens.")]
 Port = Annotated[int | None, typer.Option(
     "--port", min=1, max=65535, help="Where it answers; a taken port moves on. Default: "
     f"{DEFAULT_PORT} for the page, {DEFAULT_API_PORT} for the endpoint.")]
@@ -62,30 +63,20 @@ def _say_where(url: str) -> None:
 def _server_of(names: list[str], model: str | None, base: bool, settings: Settings, *,
                key: str, port: int) -> ApiServer | GgufServer:
     """The endpoint of a call, its models loaded or, of a GGUF file, found."""
-    ggufs = [name for name in (*names, model or "") if is_gguf(name)]
-    if ggufs:
-        return _gguf_server(ggufs, [*names, *([model] if model else [])], settings, key=key,
-                            port=port)
     from studio.arbiter import Arbiter
     from studio.chat.desk import ChatDesk
     from studio.serve.server import ApiServer
 
     chosen, columns = chat_columns(names, model, base, settings)
+    if is_gguf(chosen.source):
+        from studio.serve.gguf_server import GgufServer
+
+        return GgufServer(Path(chosen.source), settings, columns, key=key, port=port)
     desk = ChatDesk(settings, Arbiter())
     server = ApiServer(desk, chosen, columns, key=key, port=port)
     with show.bar() as progress:
         desk.open(chosen, columns, progress=progress)
     return server
-
-
-def _gguf_server(ggufs: list[str], given: list[str], settings: Settings, *, key: str,
-                 port: int) -> GgufServer:
-    from studio.serve.gguf_server import GgufServer
-
-    if len(given) > 1:
-        raise ModelError(f"{', '.join(given)}: a GGUF file is served alone, by llama.cpp.",
-                         "Serve adapters over the base that they were trained on.")
-    return GgufServer(find_gguf(ggufs[0], settings), key=key, port=port)
 
 
 def _serve_models(server: ApiServer | GgufServer, wanted_port: int, *, with_key: bool) -> None:

@@ -26,7 +26,7 @@ verbs = typer.Typer()
 Runs = Annotated[list[str] | None, typer.Argument(
     metavar="RUN[:STRENGTH]", help="What to compare: runs, checkpoints (RUN/checkpoint-20), "
     "blends, or adapter folders, each with how much it counts, from 0 to 2; 1 if left out. Or a "
-    "GGUF file, and adapters as GGUF files behind it.")]
+    "GGUF file, and adapters over it behind it.")]
 Prompt = Annotated[str | None, typer.Option("--prompt", help="Ask this once and end.")]
 System = Annotated[str, typer.Option("--system", help="System prompt.")]
 Style = Annotated[str, typer.Option(

@@ -14,8 +14,6 @@ from studio.models.llama_process import BATCH_TOKENS
 from studio.models.llama_server import CONTEXT_TOKENS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from studio.models.gguf_header import GgufHeader
 
 PROCESS_BYTES = 75e6
@@ -29,14 +27,14 @@ def gguf_context_tokens(header: GgufHeader) -> int:
     return min(CONTEXT_TOKENS, header.context_tokens or CONTEXT_TOKENS)
 
 
-def estimate_gguf_chat(header: GgufHeader, adapters: Sequence[GgufHeader] = ()) -> JobEstimate:
-    """The peak of llama.cpp's process while it answers, in this PC's memory."""
+def estimate_gguf_chat(header: GgufHeader, adapter_bytes: int = 0) -> JobEstimate:
+    """The peak of llama.cpp's process while it answers, in this PC's memory; `adapter_bytes` are
+    those of the adapters' files together."""
     tokens = gguf_context_tokens(header)
     each = STREAM_COPIES * header.width + INNER_COPIES * header.inner_width
-    lora_bytes = sum(one.file_bytes for one in adapters)
     parts = (
         part("weights", header.file_bytes, "The file as it lies on the disk"),
-        part("adapter", lora_bytes, "The adapters' files") if adapters else
+        part("adapter", adapter_bytes, "The adapters' files") if adapter_bytes else
         part("adapter", 0, "The file answers alone"),
         part("cache", header.cache_bytes_per_token * tokens,
              f"{tokens:,} tokens x {readable_bytes(header.cache_bytes_per_token)} of keys and "

@@ -15,10 +15,11 @@ from typing import Any, BinaryIO
 from studio.errors import ModelError
 from studio.models.gguf_file import checked_gguf
 
-_VERSIONS = (2, 3)
-_NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q",
-            12: "d"}
-_STRING, _ARRAY = 8, 9
+VERSIONS = (2, 3)
+NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q",
+           12: "d"}
+"""Of the kinds of values, those of one number, in the letters of `struct`."""
+STRING, ARRAY = 8, 9
 _VOCABULARY = "tokenizer."
 _MOST_BYTES, _MOST_ITEMS = 2**20, 2**16
 """More of a text or of a list before the vocabulary means that the file is damaged."""
@@ -89,7 +90,7 @@ def _read(path: Path, size_bytes: int, changed_ns: int) -> GgufHeader:
 
 def _fields(file: BinaryIO) -> dict[str, Any]:
     file.seek(4)  # behind the magic number
-    if _number(file, "I") not in _VERSIONS:
+    if _number(file, "I") not in VERSIONS:
         raise ValueError("another version")
     _number(file, "Q")  # tensors
     found: dict[str, Any] = {}
@@ -102,10 +103,10 @@ def _fields(file: BinaryIO) -> dict[str, Any]:
 
 
 def _value(file: BinaryIO, kind: int) -> Any:
-    if kind == _STRING:
+    if kind == STRING:
         return _text(file)
-    if kind != _ARRAY:
-        return _number(file, _NUMBERS[kind])
+    if kind != ARRAY:
+        return _number(file, NUMBERS[kind])
     kind, count = _number(file, "I"), _number(file, "Q")
     if count > _MOST_ITEMS:
         raise ValueError("a list too long")

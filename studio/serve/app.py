@@ -41,6 +41,8 @@ from studio.serve.served import ServedModels
 
 ALLOWED_HOSTS = [HOST, "localhost"]
 CLIENT_GONE = 499
+OWNER = "adapter-studio"
+"""Of every model, as clients are told."""
 RETRY_SECONDS = "2"
 
 
@@ -99,7 +101,7 @@ class _Api:
 
     def _model(self, name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": self._created,
-                "owned_by": "adapter-studio"}
+                "owned_by": OWNER}
 
     def _questions(self, asked: ChatRequest | TextRequest) -> list[Question]:
         self._models.require(asked.model)

@@ -10,6 +10,7 @@ from studio.errors import ModelError
 from studio.hardware.gguf_memory import estimate_gguf_chat, gguf_context_tokens
 from studio.models.gguf_file import find_gguf
 from studio.models.gguf_header import read_gguf_header
+from studio.models.gguf_tensors import read_gguf_tensors
 from studio.settings import Settings
 from tests.ggufs import CONTEXT, HEADS, INNER, LAYERS, WIDTH, write_tiny_gguf, write_tiny_lora
 
@@ -40,11 +41,23 @@ def test_an_adapter_is_told_from_a_model(tmp_path: Path) -> None:
     assert header.cache_bytes_per_token == header.inner_width == 0
 
 
+def test_the_tensors_and_their_sizes_are_those_that_ggufs_own_reader_finds(tmp_path: Path) -> None:
+    from gguf import GGUFReader
+
+    for file in (write_tiny_gguf(tmp_path / "tiny.gguf"), write_tiny_lora(tmp_path / "lora.gguf")):
+        assert read_gguf_tensors(file) == {
+            one.name: tuple(map(int, one.shape)) for one in GGUFReader(file).tensors}
+        broken = tmp_path / "broken.gguf"
+        broken.write_bytes(file.read_bytes()[:1000])
+        with pytest.raises(ModelError, match="is damaged"):
+            read_gguf_tensors(broken)
+
+
 def test_the_memory_of_a_chat_is_told_by_file_context_and_adapters(tmp_path: Path) -> None:
     header = read_gguf_header(write_tiny_gguf(tmp_path / "tiny.gguf"))
     lora = read_gguf_header(write_tiny_lora(tmp_path / "lora.gguf"))
     assert gguf_context_tokens(header) == CONTEXT and gguf_context_tokens(lora) == 8192
-    alone, beside = estimate_gguf_chat(header), estimate_gguf_chat(header, [lora])
+    alone, beside = estimate_gguf_chat(header), estimate_gguf_chat(header, lora.file_bytes)
     assert beside.total_bytes - alone.total_bytes == lora.file_bytes
     sizes = {piece.name: piece.bytes for piece in alone.parts}
     assert sizes["weights"] == header.file_bytes

@@ -66,10 +66,9 @@ def test_what_answers_and_what_cannot_be_measured_is_said(studio: Studio, base: 
     assert "They answer one after another" in told and "llama.cpp answers from orders.gguf" in told
     assert "keeps 256 tokens" in told and "cannot be measured" in told
     assert "held as it was written" in told
-    assert "Export tab" not in told
-    (studio.settings.exports / "orders-lora.gguf").unlink()
+    assert "trained on" not in told
     alone = sent(page(studio, values(base), {"of_base": base}))["status"]
-    assert "Only base answers." in alone and "once the Export tab has written it" in alone
+    assert "Only base answers." in alone
     room = room_view(studio, values(base))
     assert "A conversation of up to 256 tokens takes about" in room and "of memory" in room
 
@@ -77,7 +76,7 @@ def test_what_answers_and_what_cannot_be_measured_is_said(studio: Studio, base: 
 @pytest.mark.parametrize(("file", "columns", "sentence"), [
     ("gone.gguf", (), "There is no file"), ("text.gguf", (), "text.gguf is not a GGUF file"),
     ("orders-lora.gguf", (), "orders-lora.gguf is an adapter"),
-    ("orders.gguf", ("first",), "takes adapters that are GGUF files"),
+    ("orders.gguf", ("first",), "There is no adapter"),
 ])
 def test_a_choice_that_cannot_be_is_a_sentence_before_anything_is_loaded(
     studio: Studio, settings: Settings, file: str, columns: tuple[str, ...], sentence: str
@@ -105,8 +104,9 @@ def test_a_page_asks_a_file_by_its_path_and_is_told_that_it_cannot_be_measured(
         list(chat_turns.with_measures(studio, question, {**last, "marks": "plain"}))
 
 
-def test_a_file_in_the_line_up_is_served_alone(studio: Studio, base: str) -> None:
-    asked = {**values(base), "source": chat_serve.LINEUP, "file": None, "port": 0}
+def test_a_file_in_the_line_up_is_served_with_its_columns(studio: Studio, base: str) -> None:
+    asked = {**values(base, LORA, strengths={"chosen": {LORA: 0.5}}),
+             "source": chat_serve.LINEUP, "file": None, "port": 0}
+    assert chat_serve.endpoint_of(studio, asked).model_names == ["orders", "orders-lora × 0.5"]
+    asked |= {"source": chat_serve.GGUF, "file": "orders.gguf"}
     assert chat_serve.endpoint_of(studio, asked).model_names == ["orders"]
-    with pytest.raises(ModelError, match="served alone"):
-        chat_serve.endpoint_of(studio, asked | {"runs": [BASE_VALUE, LORA]})

@@ -1,10 +1,12 @@
 """GGUF files in the line-up of the Chat tab: which there are, and what is said of a choice of them.
 
-They are told by their headers; llama.cpp, which answers from them, is not started here.
+They are told by their headers; llama.cpp, which answers from them, is not started here. Adapters
+over them are GGUF files, too, or those of runs, which are written for llama.cpp when they load.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +17,20 @@ from studio.errors import ModelError, StudioError
 from studio.models.gguf_file import find_gguf
 from studio.models.gguf_header import read_gguf_header
 from studio.recipe import Model
-from studio.ui.panels.chat_columns import AS_TRAINED, BASE_VALUE, Labelled, Wish, chosen_values
+from studio.ui.panels.chat_columns import (
+    AS_TRAINED,
+    BASE_VALUE,
+    Labelled,
+    Offer,
+    Wish,
+    base_label,
+    chosen_values,
+    listed,
+    offer_of,
+)
 from studio.ui.panels.chat_lineup_view import ColumnFacts
 from studio.ui.panels.export_results import gguf_files
+from studio.ui.words import joined
 
 if TYPE_CHECKING:
     from studio.settings import Settings
@@ -40,12 +53,12 @@ class GgufShelf:
         """The bases to choose from, as (label, source)."""
         return [(path.name, str(path)) for path in self.models]
 
-    @property
-    def columns(self) -> list[Labelled]:
-        """The columns over a GGUF base, as (label, value)."""
-        return [(BASE_COLUMN, BASE_VALUE),
-                *((f"{path.stem} (GGUF adapter)", f"{_VALUE}{path.name}")
-                  for path in self.adapters)]
+    def columns(self, offers: Sequence[Offer], base: str) -> list[Labelled]:
+        """The columns over a GGUF base, as (label, value): the base, the files, then what runs
+        and blends offer."""
+        first, *others = listed(offers, base)
+        return [first, *((f"{path.stem} (GGUF adapter)", f"{_VALUE}{path.name}")
+                         for path in self.adapters), *others]
 
 
 def shelf_of(exports: Path) -> GgufShelf:
@@ -64,23 +77,25 @@ def _is_adapter(path: Path) -> bool:
         return False
 
 
-def gguf_choice(shelf: GgufShelf, wish: Wish, settings: Settings) -> tuple[Model, list[Column]]:
+def gguf_choice(shelf: GgufShelf, offers: Sequence[Offer], wish: Wish,
+                settings: Settings) -> tuple[Model, list[Column]]:
     """The file to load and its columns. Raises ModelError for a wish that cannot be."""
     base = find_gguf(wish.base, settings)
     if read_gguf_header(base).is_adapter:
         raise ModelError(f"{base.name} is an adapter, which answers over a GGUF of its base only.",
                          "Choose that as the base, and this one beside it.")
-    return Model(source=str(base)), [_column(shelf, value, wish) for value in chosen_values(wish)]
+    return Model(source=str(base)), [_column(shelf, offers, value, wish)
+                                     for value in chosen_values(wish)]
 
 
-def gguf_facts(shelf: GgufShelf, wish: Wish,
+def gguf_facts(shelf: GgufShelf, offers: Sequence[Offer], wish: Wish,
                settings: Settings) -> tuple[list[ColumnFacts], list[str]]:
     """What is known of the columns, and what else is to be said; nothing of a wish that cannot be.
     """
     from studio.hardware.gguf_memory import gguf_context_tokens
 
     try:
-        model, columns = gguf_choice(shelf, wish, settings)
+        model, columns = gguf_choice(shelf, offers, wish, settings)
         tokens = gguf_context_tokens(read_gguf_header(Path(model.source)))
     except StudioError:
         return [], []
@@ -90,22 +105,30 @@ def gguf_facts(shelf: GgufShelf, wish: Wish,
     notes = [f"llama.cpp answers from {Path(model.source).name}, in a process of its own and "
              f"through the file's own template. It keeps {tokens:,} tokens of a conversation. How "
              "likely an answer was, and its distance to the base, cannot be measured there."]
-    if not shelf.adapters:
-        notes.append("An adapter answers over it, too, once the Export tab has written it as a "
-                     "GGUF.")
+    notes += _notes([one for one in offers if one.value in wish.columns])
     if wish.loading != AS_TRAINED:
         notes.append("The file is held as it was written, whatever is chosen above.")
     return facts, notes
 
 
-def _column(shelf: GgufShelf, value: str, wish: Wish) -> Column:
+def _notes(written: Sequence[Offer]) -> list[str]:
+    """Of adapters that are no GGUF files themselves."""
+    if not written:
+        return []
+    names, bases = joined([one.name for one in written]), joined(list(dict.fromkeys(
+        base_label(one.model.source) for one in written)))
+    is_one = len(written) == 1
+    return [f"{names} {'was' if is_one else 'were'} trained on {bases}, so the file should be a "
+            f"GGUF of that. llama.cpp gets {'it' if is_one else 'them'} in a form of its own, "
+            "written with the first prompt, which takes some seconds, and kept."]
+
+
+def _column(shelf: GgufShelf, offers: Sequence[Offer], value: str, wish: Wish) -> Column:
     if value == BASE_VALUE:
         return Column(BASE_COLUMN)
-    known = {f"{_VALUE}{path.name}": path for path in shelf.adapters}
-    if value not in known:
-        raise ModelError(
-            f"{value.removeprefix(_VALUE)} does not answer over a GGUF file: llama.cpp takes "
-            "adapters that are GGUF files, too.", "Write the adapter as a GGUF on the Export tab "
-            "and choose that, or choose the base that it was trained on.")
     strength = wish.strengths.get(value, 1.0)
-    return Column(column_name(known[value].stem, strength), known[value], strength)
+    known = {f"{_VALUE}{path.name}": path for path in shelf.adapters}
+    if value in known:
+        return Column(column_name(known[value].stem, strength), known[value], strength)
+    one = offer_of({offer.value: offer for offer in offers}, value)
+    return Column(column_name(one.name, strength), one.path, strength)

@@ -22,6 +22,7 @@ from studio.chat.session import BASE_COLUMN
 from studio.chat.strength import why_no_strength
 from studio.errors import RecipeError, StudioError
 from studio.models.gguf_file import is_gguf
+from studio.models.gguf_header import read_gguf_header
 from studio.models.quantized import mixes_rows
 from studio.recipe import Model, recipe_from_form
 from studio.ui import markup
@@ -73,7 +74,8 @@ def lineup_of(studio: Studio, values: dict[str, Any]) -> tuple[Model, list[Colum
     """The model to load and its columns. Raises StudioError for a choice that cannot be loaded."""
     wish = wish_of(values)
     if is_gguf(wish.base):
-        return gguf_choice(shelf_of(studio.settings.exports), wish, studio.settings)
+        return gguf_choice(shelf_of(studio.settings.exports), offers_now(studio), wish,
+                           studio.settings)
     return columns_of(offers_now(studio), wish, form_model(values))
 
 
@@ -136,7 +138,7 @@ def page(studio: Studio, values: dict[str, Any], seen: dict[str, Any], *,
     base_moved = _moved(base, shown["base"])
     runs_moved = _moved(chosen, shown["runs"] or [])
     wish = Wish(base, chosen, {}, wish_of(values).loading)
-    facts, notes = (gguf_facts(shelf, wish, studio.settings) if is_gguf(base)
+    facts, notes = (gguf_facts(shelf, offers, wish, studio.settings) if is_gguf(base)
                     else _look_at(offers, wish, of_form))
     sharing = sharing_of(studio, values | {"base": base, "runs": chosen})
     parts: dict[str, Part] = {
@@ -172,7 +174,7 @@ def _base_to_show(offers: Sequence[Offer], source: str, base: str, seen: dict[st
 
 def _listed(shelf: GgufShelf, base: str, offers: Sequence[Offer]) -> list[Labelled]:
     """The columns to choose from over this base."""
-    return shelf.columns if is_gguf(base) else listed(offers, base)
+    return shelf.columns(offers, base) if is_gguf(base) else listed(offers, base)
 
 
 def _columns_to_show(offers: Sequence[Offer], kept: list[str], base: str,
@@ -222,10 +224,7 @@ def room_view(studio: Studio, values: dict[str, Any]) -> str:
     offers, wish = offers_now(studio), wish_of(values)
     try:
         if is_gguf(wish.base):
-            from studio.chat.need import gguf_headers
-
-            return job_memory.gguf_chat_room(
-                *gguf_headers(*lineup_of(studio, values), studio.settings))
+            return _gguf_room(studio, *lineup_of(studio, values))
         chosen = picked(offers, wish)
         model = model_of(offers, chosen, wish, form_model(values))
         adapters = [one for one in chosen if one is not None]
@@ -235,6 +234,18 @@ def room_view(studio: Studio, values: dict[str, Any]) -> str:
     except StudioError as error:
         return markup.note(error.message, error.hint, "warning")
     return job_memory.chat_room(studio, model, len(chosen), [one.adapter for one in adapters])
+
+
+def _gguf_room(studio: Studio, model: Model, columns: list[Column]) -> str:
+    """The same over a GGUF file. Raises StudioError for an adapter that cannot answer over it."""
+    from studio.chat.gguf_adapters import require_possible
+    from studio.chat.need import gguf_adapters_bytes
+
+    file = Path(model.source)
+    for column in columns:
+        if column.adapter_path is not None and not is_gguf(column.adapter_path.name):
+            require_possible(column.adapter_path, file, studio.settings, column.name)
+    return job_memory.gguf_chat_room(read_gguf_header(file), gguf_adapters_bytes(columns))
 
 
 def _facts(offer: Offer | None, model: Model) -> ColumnFacts:

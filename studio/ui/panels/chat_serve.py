@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from studio.chat.session import BASE_COLUMN
 from studio.errors import ModelError
 from studio.models.gguf_file import is_gguf
 from studio.settings import DEFAULT_API_PORT
@@ -114,13 +113,10 @@ def endpoint_of(studio: Studio, values: dict[str, Any]) -> Endpoint:
         files = {file.name: file for file in shelf_of(studio.settings.exports).models}
         if values["file"] not in files:
             raise ModelError("No GGUF file is chosen.", "Write one on the Export tab first.")
-        return GgufServer(files[values["file"]], key=key, port=port)
+        return GgufServer(files[values["file"]], studio.settings, key=key, port=port)
     model, columns = lineup_of(studio, values)
     if is_gguf(model.source):
-        if [column.name for column in columns] != [BASE_COLUMN]:
-            raise ModelError("A GGUF file is served alone, without its adapters.",
-                             "Choose the base only in the line-up above.")
-        return GgufServer(Path(model.source), key=key, port=port)
+        return GgufServer(Path(model.source), studio.settings, columns, key=key, port=port)
     return ApiServer(studio.chat, model, columns, key=key, port=port)
 
 

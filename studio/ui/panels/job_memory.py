@@ -16,8 +16,6 @@ from studio.ui.charts_memory import legend
 from studio.ui.panels.chat_columns import base_label
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from studio.device import Device
     from studio.hardware.other_jobs import JobEstimate
     from studio.models.gguf_header import GgufHeader
@@ -44,12 +42,12 @@ def chat_room(studio: Studio, model: Model, columns: int, adapters: list[Adapter
         return markup.note(error.message, error.hint, "warning")
 
 
-def gguf_chat_room(header: GgufHeader, adapters: Sequence[GgufHeader]) -> str:
+def gguf_chat_room(header: GgufHeader, adapter_bytes: int) -> str:
     """The memory that llama.cpp takes for a chat with a GGUF file, against what is free."""
     from studio.hardware.gguf_memory import estimate_gguf_chat, gguf_context_tokens
     from studio.main_memory import read_main_memory
 
-    found = estimate_gguf_chat(header, adapters)
+    found = estimate_gguf_chat(header, adapter_bytes)
     return job_view(f"A conversation of up to {gguf_context_tokens(header):,} tokens", found,
                     read_main_memory().available_bytes)
 

@@ -1,0 +1,36 @@
+"""Which base an adapter folder was trained on, as its run, its blend, or its own settings tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from studio.adapters.blend import read_blend
+from studio.adapters.folder import CONFIG_FILE, AdapterFolder
+from studio.errors import ModelError
+from studio.recipe import Model, load_recipe
+from studio.runs import RECIPE_FILE, run_folder_around
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """`makes_up_for_rounding`: the adapter began at what rounding the base to 4 bits took (LoftQ),
+    so it belongs to the rounded weights."""
+
+    model: Model
+    makes_up_for_rounding: bool = False
+
+
+def trained_on(adapter: AdapterFolder) -> TrainedOn:
+    """Raises ModelError for one that does not say it, RecipeError for a run's damaged recipe."""
+    run = run_folder_around(adapter.path)
+    if run is not None:
+        recipe = load_recipe(run / RECIPE_FILE)
+        began_rounded = recipe.adapter.method == "lora" and recipe.adapter.init == "loftq"
+        return TrainedOn(recipe.model, began_rounded)
+    blend = read_blend(adapter.path)
+    if blend is not None and blend.model is not None:
+        return TrainedOn(blend.model)
+    if not adapter.base_name:
+        raise ModelError(f"The adapter {adapter.path} does not say which base it was trained on.",
+                         f"Write base_model_name_or_path into its {CONFIG_FILE}.")
+    return TrainedOn(Model(source=adapter.base_name, revision=adapter.config.get("revision")))
