@@ -60,9 +60,19 @@ def training_figure(story: Story, max_points: int = MAX_POINTS) -> go.Figure:
         name="learning rate", mode=_mode(kept), line={"color": RATE, "width": 1.5},
         showlegend=False, hovertemplate="%{y:.2e}<extra>learning rate</extra>",
     )
-    figure.update_layout(**_layout(story))
+    set_layout(figure, _layout(story))
     add_marks(figure, story, HELD_OUT)
     return figure
+
+
+def set_layout(figure: go.Figure, layout: dict[str, Any]) -> None:
+    """Give `figure` this layout and no template.
+
+    `update_layout` takes three times as long, and a page beside a training makes its charts anew
+    at every look.
+    """
+    figure.layout = layout
+    figure.layout.template = None
 
 
 def smoothed(values: Sequence[float | None], keep: float | None = None) -> list[float | None]:
@@ -111,7 +121,7 @@ def _layout(story: Story) -> dict[str, Any]:
     name = {"xref": "paper", "yref": "paper", "x": 0, "xanchor": "left", "yanchor": "bottom",
             "showarrow": False, "font": {"size": 11}}
     return {
-        "template": None, "height": HEIGHT_PIXELS, "paper_bgcolor": "rgba(0,0,0,0)",
+        "height": HEIGHT_PIXELS, "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": TEXT, "size": 12},
         "margin": {"l": 48, "r": 12, "t": 60, "b": 40}, "hovermode": "x unified",
         "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from studio.comparison import By, metric_named
-from studio.ui.charts import GRID, TEXT, decimate, smoothed
+from studio.ui.charts import GRID, TEXT, decimate, set_layout, smoothed
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -81,7 +81,7 @@ def compare_figure(curves: Sequence[Curve], view: View) -> go.Figure | None:
     for curve in drawn:
         for trace in _traces(curve, view, divisor, limit):
             figure.add_scatter(**trace)
-    figure.update_layout(**_layout(view, unit))
+    set_layout(figure, _layout(view, unit))
     return figure
 
 
@@ -130,7 +130,7 @@ def _layout(view: View, unit: str) -> dict[str, Any]:
     log = {"type": "log", "dtick": "D2", "tickformat": "~g"}
     title = f"{metric.label}, {metric.unit}" if metric.unit else metric.label
     return {
-        "template": None, "height": HEIGHT_PIXELS, "paper_bgcolor": "rgba(0,0,0,0)",
+        "height": HEIGHT_PIXELS, "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": TEXT, "size": 12},
         "margin": {"l": 48, "r": 12, "t": 30, "b": 40}, "hovermode": "x unified",
         "showlegend": True,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from studio.ui.charts import GRID, HELD_OUT, LOSS, TEXT
+from studio.ui.charts import GRID, HELD_OUT, LOSS, TEXT, set_layout
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -58,7 +58,7 @@ def lengths_figure(statistics: Statistics, max_length: int, name: str = "") -> g
                 hovertemplate="%{y:,} examples of %{customdata[0]} tokens"
                               f"<extra>{what}</extra>",
             )
-    figure.update_layout(**_layout(statistics, max_length, name))
+    set_layout(figure, _layout(statistics, max_length, name))
     return figure
 
 
@@ -110,7 +110,7 @@ def _layout(statistics: Statistics, max_length: int, name: str) -> dict[str, Any
             "line": {"color": HELD_OUT, "width": 2, "dash": "dash"}}
     axis = {"gridcolor": GRID, "zeroline": False, "automargin": True}
     return {
-        "template": None, "height": HEIGHT_PIXELS, "paper_bgcolor": "rgba(0,0,0,0)",
+        "height": HEIGHT_PIXELS, "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": TEXT, "size": 12},
         "margin": {"l": 48, "r": 12, "t": 28, "b": 40}, "barmode": "overlay", "bargap": 0,
         "showlegend": False, "uirevision": name, "shapes": [] if is_far else [line],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from studio.ui.charts import GRID, HELD_OUT, LOSS, TEXT
+from studio.ui.charts import GRID, HELD_OUT, LOSS, TEXT, set_layout
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -39,7 +39,7 @@ def learning_figure(story: Story | None) -> go.Figure | None:
             text=[f"{one.loss:.4f}" for one in story.forgetting], yaxis=both,
             name="general text", mode="lines+markers", line={"color": HELD_OUT, "width": 2},
             hovertemplate="%{y:+.1f} %, loss %{text}<extra>general text</extra>")
-    figure.update_layout(**_layout(story))
+    set_layout(figure, _layout(story))
     return figure
 
 
@@ -56,7 +56,7 @@ def _layout(story: Story) -> dict[str, Any]:
              "showarrow": False, "font": {"size": 11}}
     last = max(story.total_steps, story.step, 1)
     return {
-        "template": None, "height": HEIGHT_PIXELS,
+        "height": HEIGHT_PIXELS,
         "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": TEXT, "size": 12}, "margin": {"l": 48, "r": 12, "t": 16, "b": 40},
         "hovermode": "x unified", "showlegend": False,

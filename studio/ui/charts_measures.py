@@ -12,7 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from studio.measures import MEASURES
-from studio.ui.charts import GRID, MAX_POINTS, TEXT, decimate, smoothed
+from studio.ui.charts import GRID, MAX_POINTS, TEXT, decimate, set_layout, smoothed
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -51,7 +51,7 @@ def measures_figure(story: Story | None) -> go.Figure | None:
         for name in panel.names:
             _add(figure, story, name, f"y{number if number > 1 else ''}", names.index(name),
                  panel.is_share)
-    figure.update_layout(**_layout(story, found))
+    set_layout(figure, _layout(story, found))
     return figure
 
 
@@ -118,7 +118,7 @@ def _layout(story: Story, found: list[Panel]) -> dict[str, Any]:
     title = {"xref": "paper", "yref": "paper", "x": 0, "xanchor": "left", "yanchor": "bottom",
              "showarrow": False, "font": {"size": 11}}
     return {
-        "template": None, "height": HEIGHT_PIXELS,
+        "height": HEIGHT_PIXELS,
         "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": TEXT, "size": 12}, "margin": {"l": 48, "r": 12, "t": 8, "b": 76},
         "hovermode": "x unified", "showlegend": True,

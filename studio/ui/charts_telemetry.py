@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from studio.comparison import gigabytes
-from studio.ui.charts import GRID, HELD_OUT, LOSS, RATE, TEXT
+from studio.ui.charts import GRID, HELD_OUT, LOSS, RATE, TEXT, set_layout
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -86,7 +86,7 @@ def telemetry_figure(
             hovertemplate=f"%{{y:.1f}}{line.unit}<extra>{line.name}</extra>",
         )
         groups.add(line.group)
-    figure.update_layout(**_layout(list(axes), name, len(samples)))
+    set_layout(figure, _layout(list(axes), name, len(samples)))
     return figure
 
 
@@ -123,7 +123,7 @@ def _layout(axes: list[str], name: str, version: int) -> dict[str, Any]:
     height = (1 - _BETWEEN * (len(panels) - 1)) / len(panels)
     tops = {key: 1 - place * (height + _BETWEEN) for place, key in enumerate(panels)}
     layout: dict[str, Any] = {
-        "template": None, "height": HEIGHT_PIXELS, "paper_bgcolor": "rgba(0,0,0,0)",
+        "height": HEIGHT_PIXELS, "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": TEXT, "size": 12},
         "margin": {"l": 48, "r": 44 if has_right else 12, "t": 50, "b": 40},
         "hovermode": "x unified", "uirevision": name, "datarevision": version,

@@ -47,7 +47,7 @@ def test_a_loss_that_is_no_number_is_a_gap_and_valid_json():
 
 def test_the_figure_carries_no_template_and_a_fixed_height():
     layout = json.loads(figure_value(training_figure(story(5))))["layout"]
-    assert layout["template"] == {}
+    assert not layout.get("template")
     assert layout["height"] > 200
     assert layout["paper_bgcolor"] == "rgba(0,0,0,0)"
 

@@ -81,8 +81,8 @@ def _wire_start(
         controls.start.click(
             guarded(start_run), inputs_kwargs={
                 "name": controls.name, "isolated": controls.isolated, **shared.form()},
-            outputs=[controls.name, chosen, parts, *run.shown], **PRIVATE,
-        )
+            outputs=[controls.name, chosen, parts, *run.shown],
+            show_progress_on=controls.name, **PRIVATE)
 
     shared.when_complete(with_whole_form)
 
@@ -109,9 +109,10 @@ def _wire_add(
     def with_whole_form() -> None:
         form = {"name": controls.name, "isolated": controls.isolated, **shared.form()}
         outputs = [controls.name, parts, *queue.shown]
-        controls.add.click(guarded(add_run), inputs_kwargs=form, outputs=outputs, **PRIVATE)
+        told = {"show_progress_on": controls.name, **PRIVATE}
+        controls.add.click(guarded(add_run), inputs_kwargs=form, outputs=outputs, **told)
         controls.grid.add.click(
             guarded(add_grid), inputs_kwargs={"lines": controls.grid.lines, **form},
-            outputs=outputs, **PRIVATE)
+            outputs=outputs, **told)
 
     shared.when_complete(with_whole_form)
