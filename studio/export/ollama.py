@@ -124,8 +124,8 @@ def _modelfile(gguf: Path, model_folder: Path, lora: Path | None) -> tuple[str, 
         lines.append(f"ADAPTER ./{lora.name}")
     if found is not None:
         lines.append(f'TEMPLATE """{go_template(found)}"""')
-    lines += [f"PARAMETER stop {json.dumps(text, ensure_ascii=False)}"
-              for text in _stop_texts(tokenizer, model_folder)]
+    # Ollama takes every character between the quotes as it is, a backslash, too.
+    lines += [f'PARAMETER stop "{text}"' for text in _stop_texts(tokenizer, model_folder)]
     lines += [f"PARAMETER {name} {value}" for name, value in _values(model_folder)]
     if found is None:
         return "\n".join(lines) + "\n", (_NO_TEMPLATE,)
@@ -181,24 +181,33 @@ def _roles(texts: TurnTexts) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    return f"{{{{ {json.dumps(text, ensure_ascii=False)} }}}}" if text else ""
+    """As a text of Go, with what Ollama would drop from a Modelfile, being unseen, spelled out."""
+    if not text:
+        return ""
+    seen = "".join(one if one.isprintable() else
+                   f"\\u{ord(one):04x}" if ord(one) < 0x10000 else f"\\U{ord(one):08x}"
+                   for one in json.dumps(text, ensure_ascii=False))
+    return f"{{{{ {seen} }}}}"
 
 
 def _stop_texts(tokenizer: PreTrainedTokenizerBase, model_folder: Path) -> list[str]:
-    """The tokens that end an answer, as text: Ollama stops before them."""
+    """The tokens that end an answer, as text: Ollama stops before them. A Modelfile has no way to
+    write a text that cannot be seen; such a token ends the answer by itself."""
     from studio.data.templates import named_ends, stop_token_ids
 
     ends = named_ends(_generation_config(model_folder).get("eos_token_id"))
     ids = dict.fromkeys([*ends, *stop_token_ids(tokenizer)])
-    return [str(tokenizer.convert_ids_to_tokens(number)) for number in ids]
+    texts = [str(tokenizer.convert_ids_to_tokens(number)) for number in ids]
+    return [text for text in texts if text.isprintable()]
 
 
 def _values(model_folder: Path) -> Iterator[tuple[str, float]]:
     """How the model's authors want it to choose, and how much of its context Ollama holds."""
     config = _generation_config(model_folder)
     for name, theirs in _PARAMETERS.items():
-        if isinstance(config.get(name), int | float):
-            yield theirs, config[name]
+        value = config.get(name)
+        if isinstance(value, int | float):
+            yield theirs, int(value) if name == "top_k" else value
     text = read_config(model_folder / "config.json")
     limit = text.get("max_position_embeddings")
     yield "num_ctx", min(int(limit), MOST_CONTEXT_TOKENS) if limit else MOST_CONTEXT_TOKENS

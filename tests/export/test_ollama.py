@@ -94,6 +94,36 @@ def test_the_template_is_written_in_the_words_of_go() -> None:
         '{{ .Content }}{{ "<|im_end|>\\n" }}{{ end }}{{ end }}{{ "<|im_start|>assistant\\n" }}')
 
 
+def test_what_cannot_be_seen_is_spelled_out_since_ollama_drops_it_from_a_modelfile() -> None:
+    def render(messages: Sequence[Message], answer_next: bool) -> str:
+        odd = '\u200b\u2581\U000e0001"\t: '
+        turns = [f"{one['role']}{odd}{one['content']}\n" for one in messages]
+        return "".join([*turns, f"assistant{odd}" if answer_next else ""])
+
+    found = turn_texts(render)
+    assert found is not None
+    template = go_template(found)
+    assert template.isprintable()
+    assert template.endswith('{{ "assistant\\u200b\u2581\\U000e0001\\"\\t: " }}')
+
+
+def test_a_stop_text_stands_between_its_quotes_as_it_is(
+    tiny_model: Path, gguf: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    odd = ['<|"end"|>', "<\\end>", "<\u200bend>"]
+    tokenizer.add_tokens(odd, special_tokens=True)
+    tokenizer.save_pretrained(model)
+    (model / "generation_config.json").write_text(json.dumps(
+        {"top_k": 40.0, "eos_token_id": tokenizer.convert_tokens_to_ids(odd)}), encoding="utf-8")
+    lines = write_modelfile(gguf, model).path.read_text(encoding="utf-8").splitlines()
+    assert lines[3:7] == ['PARAMETER stop "<|"end"|>"', 'PARAMETER stop "<\\end>"',
+                          'PARAMETER stop "<|im_end|>"', "PARAMETER top_k 40"]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("go") is None, reason="Go is not installed")
 def test_go_itself_writes_the_same(tmp_path: Path) -> None:
