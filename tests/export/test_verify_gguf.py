@@ -15,7 +15,9 @@ from studio.export.gguf import write_gguf
 from studio.export.lora_gguf import write_lora_gguf
 from studio.export.origin import find_origin
 from studio.export.verify import Reference, live_reference, read_report, report_files, verify
+from studio.export.verify.base_gguf import kept_base_gguf
 from studio.export.verify.llama_side import LlamaSide
+from studio.export.verify.reference import base_folder
 from studio.progress import never, silent
 from studio.settings import Settings
 from tests.chat.conftest import make_adapter
@@ -81,11 +83,50 @@ def test_a_gguf_lora_is_checked_over_a_gguf_of_its_base(
     origin = find_origin(adapter)
     live = live_reference(origin, home)
     made = write_lora_gguf(origin, tmp_path / "adapter-lora.gguf", "f32", home)
-    found = verify(made.path, origin, home, reference=live, base_gguf=copy)
+    kept = kept_base_gguf(base_folder(origin, home, silent, never), home)
+    kept.parent.mkdir(parents=True)
+    shutil.copy(copy, kept)
+    said: list[str] = []
+    found = verify(made.path, origin, home, reference=live,
+                   progress=lambda step: said.append(step.what))
+    assert "Taking the base that an earlier check converted" in said
     assert (found.kind, found.level) == ("GGUF LoRA", "same") and found.is_good, found
     base = verify(copy, origin, home, reference=live)
     assert base.level == "broken"  # the adapter is not in it
     assert "not the weights of the run" in base.warnings[0]
+
+
+def test_the_converted_base_is_kept_until_the_base_is_another_or_the_disk_is_nearly_full(
+    convertible_model: Path, home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from studio.export.verify import base_gguf
+    from studio.models.folder import ModelFolder
+
+    asked = Settings(home=tmp_path / "home", offline=True)
+    here = asked.cache / "base-gguf"
+    written: list[Path] = []
+
+    def convert(model: Path, output: Path, *_: object, **__: object) -> None:
+        written.append(model)
+        output.write_bytes(b"GGUF")
+
+    monkeypatch.setattr(base_gguf, "write_gguf", convert)  # the conversion has its own tests
+    folder = tmp_path / "model"
+    shutil.copytree(convertible_model, folder)
+
+    def used() -> Path:
+        base = ModelFolder(folder, "tiny", str(folder))
+        with base_gguf.base_gguf_of(base, asked, progress=silent, stop=never) as file:
+            assert file.is_file()
+        return file
+
+    assert used() == used() and len(written) == 1
+    os.utime(folder / "tokenizer_config.json", (1, 1))
+    assert len(written) == 1 and used().is_file() and len(written) == 2
+    assert len(list(here.iterdir())) == 1  # the older one has gone
+    monkeypatch.setattr(base_gguf, "free_bytes", lambda where: 1)
+    os.utime(folder / "config.json", (1, 1))
+    assert not used().exists() and not list(here.iterdir())
 
 
 def test_every_token_listed_gives_the_distribution_of_the_model(

@@ -6,7 +6,6 @@ is measured here.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,10 +15,10 @@ from studio.adapters.folder import CONFIG_FILE
 from studio.errors import ExportError
 from studio.export.origin import Origin
 from studio.export.verify.asked import Asked
+from studio.export.verify.base_gguf import base_gguf_of
 from studio.export.verify.llama_side import LlamaSide
 from studio.export.verify.reference import base_folder
 from studio.export.verify.transformers_side import TransformersSide
-from studio.files import PARTIAL
 from studio.models.gguf_file import is_gguf
 from studio.models.gguf_header import read_gguf_header
 from studio.models.source import ModelFolder
@@ -43,11 +42,10 @@ def kind_of_artifact(artifact: Path) -> Kind:
 
 @contextmanager
 def opened_artifact(
-    artifact: Path, origin: Origin, settings: Settings, base_gguf: Path | None, *,
-    progress: Progress, stop: ShouldStop,
+    artifact: Path, origin: Origin, settings: Settings, *, progress: Progress, stop: ShouldStop,
 ) -> Iterator[Asked]:
-    """The artifact, loaded, until the block ends. `base_gguf` is what a GGUF LoRA is loaded over;
-    without, the base is converted for the time of the check.
+    """The artifact, loaded, until the block ends. A GGUF LoRA is loaded over its base, which
+    is converted for it (`base_gguf.py`).
 
     Raises ModelError where it cannot be loaded, SetupError where a library for it is missing,
     ExportError, DiskError, Stopped.
@@ -57,8 +55,9 @@ def opened_artifact(
         if kind == "GGUF":
             yield opened.enter_context(LlamaSide(artifact, progress=progress, stop=stop))
         elif kind == "GGUF LoRA":
-            below = base_gguf or opened.enter_context(
-                _converted_base(origin, settings, progress, stop))
+            below = opened.enter_context(base_gguf_of(
+                base_folder(origin, settings, progress, stop), settings,
+                progress=progress, stop=stop))
             yield opened.enter_context(LlamaSide(below, [artifact], progress=progress, stop=stop))
         elif kind == "adapter folder":
             base = base_folder(origin, settings, progress, stop)
@@ -70,16 +69,3 @@ def opened_artifact(
             folder = ModelFolder(artifact, artifact.name, str(artifact))
             yield opened.enter_context(TransformersSide(
                 model, folder, progress=progress, stop=stop))
-
-
-@contextmanager
-def _converted_base(origin: Origin, settings: Settings, progress: Progress,
-                    stop: ShouldStop) -> Iterator[Path]:
-    from studio.export.gguf import write_gguf
-
-    base = base_folder(origin, settings, progress, stop)
-    settings.exports.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=settings.exports) as folder:
-        file = Path(folder) / "base-f16.gguf"
-        write_gguf(base.path, file, "f16", settings, progress=progress, stop=stop)
-        yield file

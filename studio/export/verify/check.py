@@ -41,12 +41,12 @@ _PRECISION_NOTE = "The live model is the adapter over its base in {how}, as it w
 
 def verify(
     artifact: Path, origin: Origin, settings: Settings, *, reference: Reference | None = None,
-    base_gguf: Path | None = None, progress: Progress = silent, stop: ShouldStop = never,
+    progress: Progress = silent, stop: ShouldStop = never,
 ) -> Verification:
     """Ask `artifact` what the live model `origin` is asked, compare, and write the report files.
 
     `reference` is what `live_reference` gave for this origin; without, the live model is asked
-    now. `base_gguf` is what a GGUF LoRA is loaded over. Raises ModelError where one of both
+    now. Raises ModelError where one of both
     cannot be loaded, SetupError where a library for it is missing, ExportError for what is no
     artifact, Stopped; then no report is written.
     """
@@ -54,8 +54,7 @@ def verify(
     artifact = typed_path(artifact).absolute()
     kind = kind_of_artifact(artifact)
     known = reference or live_reference(origin, settings, progress=progress, stop=stop)
-    with opened_artifact(artifact, origin, settings, base_gguf, progress=progress,
-                         stop=stop) as asked:
+    with opened_artifact(artifact, origin, settings, progress=progress, stop=stop) as asked:
         case = _case(artifact.name, asked, known, progress, stop)
     verdict = verdict_on(case)
     found = Verification(
