@@ -7,6 +7,7 @@ file. Pickled weights are refused. Loading the weights into a model is PEFT's wo
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -143,6 +144,24 @@ def is_judge(path: Path) -> bool:
     if (path / CONFIG_FILE).is_file():
         return _read_config(path / CONFIG_FILE).get("task_type") == "SEQ_CLS"
     return is_full_model(path) and judges_texts(read_config(path / "config.json"))
+
+
+def known_adapter_folder(path: Path) -> AdapterFolder:
+    """As `read_adapter_folder`, read once until its files change: for who asks again and again."""
+    return _known(path, _changed(path / CONFIG_FILE), _changed(path / WEIGHTS_FILE))
+
+
+@functools.lru_cache(maxsize=64)
+def _known(path: Path, config_changed: int, weights_changed: int) -> AdapterFolder:
+    return read_adapter_folder(path)
+
+
+def _changed(file: Path) -> int:
+    """When it did, in nanoseconds; 0 where there is none, which is read again to say why."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def read_adapter_folder(path: Path) -> AdapterFolder:

@@ -17,6 +17,7 @@ from studio.adapters.folder import (
     WEIGHTS_FILE,
     AdapterFolder,
     is_full_model,
+    known_adapter_folder,
     read_adapter_folder,
     require_made_for_plain_base,
 )
@@ -103,7 +104,7 @@ def adapter_bytes(path: Path) -> int:
     Raises ModelError."""
     if is_gguf(path.name):
         return checked_gguf(path).stat().st_size
-    return gguf_lora_bytes(read_adapter_folder(path), WRITTEN_AS)
+    return gguf_lora_bytes(known_adapter_folder(path), WRITTEN_AS)
 
 
 def what_counts(path: Path) -> Path:

@@ -5,9 +5,10 @@ Counted from the base's shape and the headers of the adapters' files: nothing is
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from studio.adapters.folder import read_adapter_folder
+from studio.adapters.folder import known_adapter_folder
 from studio.chat.gguf_adapters import adapter_bytes
 from studio.device import pick_device
 from studio.errors import StudioError
@@ -19,14 +20,37 @@ from studio.models.shape import model_shape
 from studio.models.source import is_on_this_pc
 
 if TYPE_CHECKING:
+    from studio.chat.context import ContextUse
+    from studio.chat.prompt import Message
+    from studio.chat.sampling import Sampling
     from studio.chat.session import Column
     from studio.recipe import Model
     from studio.settings import Settings
 
 
-def chat_need(model: Model, columns: list[Column], settings: Settings) -> int | None:
+CHARACTERS_PER_TOKEN = 3
+"""Of a text that no tokenizer has read yet; once the model is loaded, its own count is taken."""
+
+
+def foretold_tokens(histories: Mapping[str, list[Message]], sampling: Sampling) -> int:
+    """How long the longest of these conversations grows, before there is a tokenizer."""
+    characters = max((sum(len(turn["content"]) for turn in one) for one in histories.values()),
+                     default=0)
+    return characters // CHARACTERS_PER_TOKEN + sampling.max_new_tokens
+
+
+def counted_tokens(uses: Iterable[ContextUse], sampling: Sampling) -> int:
+    """The same of counted prompts: all columns are rows as long as the longest."""
+    wanted = [(use.used_tokens + sampling.max_new_tokens, use.limit_tokens) for use in uses]
+    return max((tokens if limit is None else min(tokens, limit) for tokens, limit in wanted),
+               default=0)
+
+
+def chat_need(model: Model, columns: list[Column], settings: Settings,
+              tokens: int = 0) -> int | None:
     """The most bytes that a conversation in these columns takes beside other work here.
 
+    It grows to `tokens`, question and answer included, or to what is usual where that is more.
     None where it cannot be told: the base is not on this PC yet, or something about the choice is
     wrong, which opening it says.
     """
@@ -41,11 +65,11 @@ def chat_need(model: Model, columns: list[Column], settings: Settings) -> int | 
         shape = model_shape(model.source, settings, revision=model.revision,
                             trust_remote_code=model.trust_remote_code)
         device = pick_device()
-        adapters = {column.adapter_path: read_adapter_folder(column.adapter_path)
+        adapters = {column.adapter_path: known_adapter_folder(column.adapter_path)
                     for column in columns if column.adapter_path}
         found = estimate_chat(
             model, shape, device, columns=len(columns), adapters=list(adapters.values()),
-            context_tokens=conversation_tokens(shape))
+            context_tokens=conversation_tokens(shape, tokens))
     except StudioError:
         return None
     if device.kind != "cuda":

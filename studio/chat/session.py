@@ -128,13 +128,12 @@ class ChatSession(Session):
         for row in rows:
             room_in_context(len(row.ids) + len(token_ids[row.column.name]) - 1,
                             self._context_of(row.column), row.column.name)
-        with self.lent(set()) as weights:
-            found: dict[str, AnswerScore] = {}
-            for group in self._groups(rows):
-                found |= score_rows(weights, [
-                    Row(row.column.name, row.column.use, row.reader.tokenizer, row.ids,
-                        token_ids[row.column.name]) for row in group], self._device)
-            return {name: found[name] for name in histories}
+        try:
+            found = self._scored(rows, token_ids)
+        except (MemoryError, RuntimeError) as error:
+            say_if_memory_ran_out(error, "measuring this answer")
+            raise
+        return {name: found[name] for name in histories}
 
     def context_uses(self, histories: dict[str, list[Message]]) -> list[ContextUse]:
         """As `Session.context_uses`."""
@@ -188,6 +187,16 @@ class ChatSession(Session):
         """Tokens that the model reads and writes; learned tokens in front take some of them."""
         limit = self._readers.base.context_tokens
         return None if limit is None else limit - self._weights.virtual_tokens(column.use)
+
+    def _scored(self, rows: list[AnswerRow],
+                token_ids: dict[str, list[int]]) -> dict[str, AnswerScore]:
+        found: dict[str, AnswerScore] = {}
+        with self.lent(set()) as weights:
+            for group in self._groups(rows):
+                found |= score_rows(weights, [
+                    Row(row.column.name, row.column.use, row.reader.tokenizer, row.ids,
+                        token_ids[row.column.name]) for row in group], self._device)
+        return found
 
     def _groups(self, rows: list[AnswerRow]) -> list[list[AnswerRow]]:
         together = [row for row in rows if self._weights.shares_a_batch(row.column.use)]

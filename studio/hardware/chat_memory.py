@@ -42,9 +42,11 @@ CONVERSATION_TOKENS = 2048
 READING, CHOOSING = "the reading of the prompt", "the choice of the answer's first token"
 
 
-def conversation_tokens(shape: ModelShape) -> int:
-    """Of the conversation that a chat is estimated for."""
-    return min(CONVERSATION_TOKENS, shape.max_positions or CONVERSATION_TOKENS)
+def conversation_tokens(shape: ModelShape, wanted: int = 0) -> int:
+    """Of the conversation that a chat is estimated for: the usual one, or one that grows to
+    `wanted` where that is more."""
+    tokens = max(CONVERSATION_TOKENS, wanted)
+    return min(tokens, shape.max_positions or tokens)
 
 
 def estimate_chat(

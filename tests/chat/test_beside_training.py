@@ -7,6 +7,8 @@ anything is loaded, or makes room.
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -17,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from studio.arbiter import Arbiter
+from studio.arbiter import SHARED_SHARE, Arbiter, Holder
 from studio.chat.desk import ChatDesk
 from studio.chat.need import chat_need
 from studio.chat.sampling import Sampling
@@ -147,6 +149,62 @@ def test_a_chat_that_does_not_fit_beside_a_run_is_refused_before_anything_is_loa
         pc.desk.open(model, [*columns, Column("base again")])
     assert pc.desk.session is session and [one.name for one in session.columns] == ["base"]
     assert pc.jobs.active is run
+
+
+def test_an_answer_that_would_outgrow_the_room_beside_a_run_is_refused_before_it_is_computed(
+    pc: Pc, settings: Settings, tiny_model: Path, tmp_path: Path
+) -> None:
+    """Of whoever else is at work only its need counts, so that here nobody computes."""
+    base = shutil.copytree(tiny_model, tmp_path / "patient")
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    (base / "config.json").write_text(
+        json.dumps(config | {"max_position_embeddings": 16_384}), encoding="utf-8")
+    model, columns = Model(source=str(base), dtype="float32"), [Column("base")]
+    usual = chat_need(model, columns, settings) or 0
+    long = chat_need(model, columns, settings, 12_000) or 0
+    assert long > usual and chat_need(model, columns, settings, 99_999) == chat_need(
+        model, columns, settings, 16_384)
+    pc.arbiter.acquire(Holder("The run orders", "Stop it.", need=lambda: 0))
+    pc.room_bytes = round((usual + long) / 2 / SHARED_SHARE)
+    lengthy, short = Sampling(max_new_tokens=12_000), Sampling(max_new_tokens=2)
+    with pytest.raises(BusyError, match="both do not fit"):
+        next(pc.desk.answer(model, columns, {"base": SHORT}, lengthy))
+    assert pc.desk.session is None, "told before anything was loaded"
+    list(pc.desk.answer(model, columns, {"base": SHORT}, short))
+    with pytest.raises(BusyError, match="both do not fit") as caught:
+        pc.desk.ask(pc.desk.session, {"base": SHORT}, lengthy)  # type: ignore[arg-type]
+    assert re.search(r"is 12,0\d\d tokens long: begin a new one, or let answers be shorter",
+                     caught.value.hint)
+    pc.room_bytes = PLENTY
+    next(pc.desk.answer(model, columns, {"base": SHORT}, lengthy))
+    # Whoever else comes is told of the long conversation, and of a short one when it is shorter.
+    assert chat_held(pc) == pytest.approx(long, rel=0.01)
+    list(pc.desk.answer(model, columns, {"base": SHORT}, short))
+    assert chat_held(pc) == usual
+
+
+def chat_held(pc: Pc) -> int:
+    found = next(one for one in pc.arbiter._holders if one.what == "The chat").need_bytes()
+    assert found is not None
+    return found
+
+
+def test_measuring_an_answer_that_runs_out_of_memory_is_a_sentence(
+    pc: Pc, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from transformers import LlamaModel
+
+    def limited(*args: Any, **options: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    session = pc.desk.open(model, [Column("base")])
+    ids = greedy_ids(session)
+    with monkeypatch.context() as meanwhile, \
+            pytest.raises(ModelError, match="memory was not enough for measuring this answer"):
+        meanwhile.setattr(LlamaModel, "forward", limited)
+        session.scores({"base": SHORT}, ids)
+    assert pc.desk.open(model, [Column("base")]).scores({"base": SHORT}, ids)["base"].texts
 
 
 @pytest.mark.parametrize("fits", [True, False])

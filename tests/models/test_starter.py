@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 
 from studio.errors import ModelError, Stopped
 from studio.files import PARTIAL, remove_leftovers
-from studio.models import find_model, load_base, load_tokenizer
+from studio.models import find_model, load_base, load_tokenizer, starter
 from studio.models.shape import model_shape, shape_of_config
+from studio.models.source import is_on_this_pc
 from studio.models.starter import (
     STARTER_NAME,
     import_starter_wheel,
@@ -63,6 +65,11 @@ def test_offline_and_unprepared_is_a_sentence(settings: Settings) -> None:
     with pytest.raises(ModelError, match="offline") as error:
         find_model("starter", settings)
     assert "--offline" in error.value.hint
+
+
+def test_who_looks_whether_it_is_there_does_not_wait_for_who_fetches_it(settings: Settings) -> None:
+    with starter._PREPARING, ThreadPoolExecutor(1) as other:
+        assert other.submit(is_on_this_pc, Model(), settings).result(timeout=20) is False
 
 
 def test_a_wrong_wheel_is_refused_and_leaves_nothing(settings: Settings, tmp_path: Path) -> None:

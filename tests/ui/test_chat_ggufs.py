@@ -15,9 +15,11 @@ from studio.settings import Settings
 from studio.ui.panels import chat_serve, chat_turns
 from studio.ui.panels.chat_answering import Answering, Question
 from studio.ui.panels.chat_columns import BASE_VALUE
-from studio.ui.panels.chat_lineup_page import PARTS, lineup_of, opened, page, room_view
+from studio.ui.panels.chat_lineup_page import PARTS, lineup_of, opened, page
+from studio.ui.panels.chat_room import room_view
 from studio.ui.panels.chat_turns import BLANK
 from studio.ui.studio import Studio
+from tests.browser.chat_runs import home_with_runs
 from tests.ggufs import write_tiny_gguf, write_tiny_lora
 
 LORA = "gguf:orders-lora.gguf"
@@ -59,6 +61,23 @@ def test_models_are_bases_and_adapters_are_columns_over_them(studio: Studio, bas
     # What a browser kept of it is chosen again.
     kept = {"base": base, "runs": [BASE_VALUE, LORA], "loading": "as trained"}
     assert sent(opened(studio, values(), kept)[:-1])["runs"].value == [BASE_VALUE, LORA]
+
+
+def test_runs_checkpoints_and_blends_are_columns_over_a_file_too(
+    studio: Studio, tiny_model: Path, base: str
+) -> None:
+    home_with_runs(studio.settings.home, tiny_model, ["first"], {"first": [5]})
+    shown = sent(page(studio, values(base), {"of_base": base}))
+    assert [value for _, value in shown["runs"].choices] == [
+        BASE_VALUE, LORA, "first", "first/checkpoint-5"]
+    asked = values(base, LORA, "first/checkpoint-5", strengths={"chosen": {LORA: 0.5}})
+    _, columns = lineup_of(studio, asked)
+    assert [one.name for one in columns] == ["base", "orders-lora × 0.5", "first, step 5"]
+    told = sent(page(studio, asked, {"of_base": base}))["status"]
+    assert "first, step 5 was trained on tiny-llama, so the file should be a GGUF of that" in told
+    # The wider feed-forward layers of the run's base are none of the file's.
+    room = room_view(studio, asked)
+    assert "first, step 5 does not fit orders.gguf" in room and studio.chat.session is None
 
 
 def test_what_answers_and_what_cannot_be_measured_is_said(studio: Studio, base: str) -> None:

@@ -25,10 +25,12 @@ from studio.ui.panels.chat_columns import (
     bases,
     columns_of,
     listed,
+    no_columns,
     offers_of,
 )
-from studio.ui.panels.chat_lineup_page import PARTS, lineup_of, opened, page, room_view
+from studio.ui.panels.chat_lineup_page import PARTS, lineup_of, opened, page
 from studio.ui.panels.chat_lineup_view import ColumnFacts, how_they_answer, status_view
+from studio.ui.panels.chat_room import room_view
 from studio.ui.panels.chat_sliders import chosen_numbers
 from studio.ui.studio import Studio
 from tests.browser.chat_runs import home_with_runs
@@ -63,6 +65,23 @@ def test_runs_and_their_checkpoints_are_offered_for_their_base() -> None:
     # Those of other bases come last; they may fit.
     assert [label for label, _ in listed(offers, "starter")] == [
         "base", "a (LoRA rank 16)", "a, step 10", "a, step 5", f"b (LoRA rank 16), of {QWEN}"]
+
+
+def test_what_trained_every_weight_is_no_column_and_the_person_is_led_to_choose_it_as_the_base(
+) -> None:
+    whole = {"adapter.method": "none"}
+    runs = [with_steps(trained("new", **whole), 5), trained("a"), trained("old", **whole),
+            trained("other", QWEN, **whole)]
+    assert no_columns([trained("a")], "starter") == ""
+    said = no_columns(runs[2:], "starter")
+    assert said == ("old trained every weight, so it is a model of its own and cannot be a column "
+                    "over this base. To ask it, choose old (all weights trained) as the base "
+                    "model.")
+    said = no_columns([dataclasses.replace(runs[0], is_finished=False), *runs], "starter")
+    assert "new, new and old trained every weight" in said
+    assert said.endswith("such as new, step 5 (all weights trained).")
+    labels = [label for label, _ in bases(runs, all_offers(runs, ()), "starter")]
+    assert "new, step 5 (all weights trained)" in labels
 
 
 def test_a_run_without_a_result_offers_its_checkpoints_only() -> None:
@@ -316,6 +335,23 @@ def test_a_base_that_has_to_be_fetched_first_is_said(settings: Settings, tiny_mo
     told = room_view(Studio(settings), values())
     assert "the studio is offline" in told and "takes about" in told
     assert "not on this PC" not in room_view(Studio(settings), values(tiny_model))
+
+
+def test_a_base_that_comes_while_it_is_chosen_is_noticed_by_the_next_look(
+    settings: Settings, tiny_model: Path, tmp_path: Path
+) -> None:
+    studio, base = Studio(settings), tmp_path / "comes"
+    opened = sent(page(studio, values(base), {}))
+    assert opened["arrived"] is False and "no model folder" in room_view(studio, values(base))
+    assert "arrived" not in sent(page(studio, values(base), opened["seen"]))
+    shutil.copytree(tiny_model, base)
+    found = sent(page(studio, values(base), opened["seen"]))
+    # Its change asks for the memory anew.
+    assert found["arrived"] is True and "no model folder" not in room_view(studio, values(base))
+    shown = sent(page(studio, values(base), found["seen"]))
+    assert "arrived" not in shown
+    shutil.rmtree(base)
+    assert sent(page(studio, values(base), found["seen"]))["arrived"] is False
 
 
 def test_memory_that_the_loaded_base_holds_counts_as_free(

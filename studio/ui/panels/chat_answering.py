@@ -16,12 +16,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from studio.chat.conversation import Answer, Conversation
+from studio.chat.need import foretold_tokens
 from studio.errors import BusyError, Stopped, StudioError
 from studio.progress import ShouldStop, Step
 
 if TYPE_CHECKING:
     from studio.chat.abstract_session import Session
     from studio.chat.desk import ChatDesk
+    from studio.chat.prompt import Message
     from studio.chat.sampling import Sampling
     from studio.chat.session import Column
     from studio.chat.turn import Turn
@@ -112,26 +114,27 @@ class Answering:
 
     def _answer(self, asking: _Asking, question: Question, asked: Conversation
                 ) -> Generator[Conversation, None, None]:
+        histories = {name: asked.history(name, question.system) for name in question.names}
         found: Step | Session = Step("Loading the model")
-        for found in opened(self._desk, question, asking.stop.is_set):
+        for found in opened(self._desk, question, histories, asking.stop.is_set):
             if isinstance(found, Step):
                 yield replace(asked, loading=found)
         assert not isinstance(found, Step)
         asking.session = session = found
         if session.makes_room:
             yield replace(asked, loading=MAKING_ROOM)
-        histories = {name: asked.history(name, question.system) for name in question.names}
         shown_at = 0.0
-        for _ in session.answer(histories, question.sampling, asking.stop.is_set):
+        for _ in self._desk.ask(session, histories, question.sampling, asking.stop.is_set):
             if time.monotonic() - shown_at >= SECONDS_BETWEEN_UPDATES:
                 shown_at = time.monotonic()
                 yield asked.with_last(_answers(question, session.turns))
         yield asked.with_last(_answers(question, session.turns))
 
 
-def opened(desk: ChatDesk, question: Question, stop: ShouldStop) -> Iterator[Step | Session]:
-    """Steps while the model is loaded, then the session. Raises what opening raises, and Stopped;
-    the model is loaded nevertheless, for the next prompt."""
+def opened(desk: ChatDesk, question: Question, histories: dict[str, list[Message]],
+           stop: ShouldStop) -> Iterator[Step | Session]:
+    """Steps while the model is loaded for these conversations by column, then the session. Raises
+    what opening raises, and Stopped; the model is loaded nevertheless, for the next prompt."""
     latest = [Step("Loading the model")]
     executor = ThreadPoolExecutor(1, thread_name_prefix="chat-loading")
 
@@ -139,7 +142,9 @@ def opened(desk: ChatDesk, question: Question, stop: ShouldStop) -> Iterator[Ste
         latest[0] = step
 
     try:
-        future = executor.submit(desk.open, question.model, question.columns, progress=keep)
+        future = executor.submit(
+            desk.open, question.model, question.columns, progress=keep,
+            tokens=foretold_tokens(histories, question.sampling))
         while not wait([future], timeout=0.3).done:
             if stop():
                 raise Stopped("Stopped before anything was written.",

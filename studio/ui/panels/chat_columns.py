@@ -28,6 +28,8 @@ MAX_COLUMNS = len(LABELS)
 """A blind test has no letters for more."""
 BASE_VALUE = "base:"
 """What the list sends for the base. No run and no blend can be called so."""
+MOST_NAMED = 3
+"""Of runs in a sentence."""
 AS_TRAINED = "as trained"
 LOADINGS = (("As it was trained", AS_TRAINED), ("16-bit", "16bit"), ("8-bit", "8bit"),
             ("4-bit", "4bit"))
@@ -92,11 +94,32 @@ def bases(trained: Sequence[Trained], offers: Sequence[Offer], form_source: str)
     found = [(base_label(source), source) for source in dict.fromkeys(sources)]
     for one in trained:
         if one.is_whole_model:
-            name = one.title or one.name
-            found += [(f"{name} (all weights trained)", str(one.path))] if one.is_finished else []
-            found += [(f"{adapter_name(name, path)} (all weights trained)", str(path))
-                      for path in reversed(one.checkpoints)]
+            found += [(_whole_label(one), str(one.path))] if one.is_finished else []
+            found += [(_whole_label(one, path), str(path)) for path in reversed(one.checkpoints)]
     return found
+
+
+def no_columns(trained: Sequence[Trained], base: str) -> str:
+    """Why what became of `base` with every weight trained is on no list of columns, and what to do;
+    "" where there is nothing of the kind."""
+    whole = [one for one in trained if one.is_whole_model and one.recipe.model.source == base]
+    if not whole:
+        return ""
+    newest = whole[0]
+    label = _whole_label(newest, *([] if newest.is_finished else newest.checkpoints[-1:]))
+    names = joined([one.title or one.name for one in whole[:MOST_NAMED]])
+    if len(whole) > MOST_NAMED:
+        names += f" and {len(whole) - MOST_NAMED} more"
+    if len(whole) == 1:
+        return (f"{names} trained every weight, so it is a model of its own and cannot be a column "
+                f"over this base. To ask it, choose {label} as the base model.")
+    return (f"{names} trained every weight, so they are models of their own and cannot be columns "
+            f"over this base. To ask one, choose it as the base model, such as {label}.")
+
+
+def _whole_label(one: Trained, checkpoint: Path | None = None) -> str:
+    name = one.title or one.name
+    return f"{name if checkpoint is None else adapter_name(name, checkpoint)} (all weights trained)"
 
 
 def base_label(source: str) -> str:

@@ -20,7 +20,8 @@ from studio.ui.panels.chat_columns import (
     LOADINGS,
     MAX_COLUMNS,
 )
-from studio.ui.panels.chat_lineup_page import PARTS, opened, page, room_view
+from studio.ui.panels.chat_lineup_page import PARTS, opened, page
+from studio.ui.panels.chat_room import room_view
 from studio.ui.panels.chat_sliders import sliders
 from studio.ui.seen import seen_by_page
 from studio.ui.shared import QUIET, Shared
@@ -71,12 +72,14 @@ def build(studio: Studio, shared: Shared) -> Lineup:
             lowest=LOWEST, highest=HIGHEST, usual=1, elem_id="chat-strengths")
         status = gr.HTML(elem_id="chat-status", padding=False)
         room = gr.HTML(elem_id="chat-room", padding=False)
+        arrived = gr.Checkbox(visible="hidden")
     lineup = Lineup({"base": base, "loading": loading, "runs": runs, "strengths": strengths})
-    _wire(studio, shared, lineup, {"status": status, "sharing": sharing, "room": room})
+    _wire(studio, shared, lineup, {"status": status, "sharing": sharing, "room": room,
+                                   "arrived": arrived})
     return lineup
 
 
-def _wire(studio: Studio, shared: Shared, lineup: Lineup, told: dict[str, gr.HTML]) -> None:
+def _wire(studio: Studio, shared: Shared, lineup: Lineup, told: dict[str, Any]) -> None:
     """Keep the lists up to date: on load, when runs change, and when the base changes."""
     own = lineup.own
     seen, kept = seen_by_page(), kept_by_browser()
@@ -102,6 +105,7 @@ def _wire(studio: Studio, shared: Shared, lineup: Lineup, told: dict[str, gr.HTM
         gr.on([own["base"].input, own["runs"].change, own["loading"].change], refresh,
               inputs_kwargs=named, outputs=shown, trigger_mode="always_last", **QUIET)
         moved = [shared.demo.load, own["base"].change, own["runs"].change, own["loading"].change,
+                 told["arrived"].change,
                  *(field.change for key, field in model_fields(shared).items()
                    if key in MEMORY_FIELDS)]
         gr.on(moved, lambda **values: room_view(studio, values), inputs_kwargs=looked_at,

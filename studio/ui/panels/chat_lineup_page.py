@@ -5,29 +5,19 @@ Nothing is loaded here: adapters are told by their small files. Wiring is in `ch
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from studio.adapters.folder import (
-    CONFIG_FILE,
-    AdapterFolder,
-    read_adapter_folder,
-    require_fit_layers,
-)
+from studio.adapters.folder import known_adapter_folder
 from studio.chat.session import BASE_COLUMN
 from studio.chat.strength import why_no_strength
 from studio.errors import RecipeError, StudioError
-from studio.models.gguf_file import is_gguf
-from studio.models.gguf_header import read_gguf_header
+from studio.models.gguf_file import find_gguf, is_gguf
 from studio.models.quantized import mixes_rows
 from studio.recipe import Model, recipe_from_form
-from studio.ui import markup
 from studio.ui.adapter_shelf import first_unasked
-from studio.ui.panels import job_memory
 from studio.ui.panels.chat_columns import (
     AS_TRAINED,
     BASE_VALUE,
@@ -42,6 +32,7 @@ from studio.ui.panels.chat_columns import (
     columns_of,
     listed,
     model_of,
+    no_columns,
     offers_of,
     picked,
 )
@@ -54,13 +45,13 @@ from studio.ui.panels.chat_lineup_view import (
 from studio.ui.panels.chat_sharing_view import Sharing, sharing_view
 from studio.ui.panels.chat_sliders import chosen_numbers, sliders_value
 from studio.ui.seen import Part, fresh_updates, stamp
-from studio.ui.shelf import changed
 
 if TYPE_CHECKING:
     from studio.chat.session import Column
     from studio.ui.studio import Studio
 
-PARTS = ("base", "runs", "strengths", "status", "sharing")
+PARTS = ("base", "runs", "strengths", "status", "sharing", "arrived")
+"""`arrived` is hidden: what is said of memory follows it, which takes too long for every look."""
 IN_8_BITS = "an 8-bit base rounds a batch as a whole, so that an answer would depend on the others"
 _HELD = {"none": "unquantised", "8bit": "8-bit", "4bit": "4-bit"}
 
@@ -140,6 +131,7 @@ def page(studio: Studio, values: dict[str, Any], seen: dict[str, Any], *,
     wish = Wish(base, chosen, {}, wish_of(values).loading)
     facts, notes = (gguf_facts(shelf, offers, wish, studio.settings) if is_gguf(base)
                     else _look_at(offers, wish, of_form))
+    notes = [*notes, *filter(None, [no_columns(trained, base)])]
     sharing = sharing_of(studio, values | {"base": base, "runs": chosen})
     parts: dict[str, Part] = {
         "base": ((known, base_moved), lambda: gr.Dropdown(
@@ -149,10 +141,28 @@ def page(studio: Studio, values: dict[str, Any], seen: dict[str, Any], *,
         "strengths": (facts, lambda: sliders_value(strength_rows(facts), begin)),
         "status": ((facts, notes), lambda: status_view(facts, notes)),
         "sharing": (sharing.key, lambda: sharing_view(sharing)),
+        "arrived": _part(_is_here(studio, offers, wish, of_form)),
         "of_base": (base, dict),
         "left_alone": (_is_left_alone(chosen, before, seen), dict),
     }
     return fresh_updates(parts, PARTS, seen, stamped=_stamped)
+
+
+def _part(value: bool) -> Part:
+    return value, lambda: value
+
+
+def _is_here(studio: Studio, offers: Sequence[Offer], wish: Wish, of_form: Model) -> bool:
+    """Whether the base is on this PC: it may come while it is chosen, or go."""
+    from studio.models.source import is_on_this_pc
+
+    try:
+        if is_gguf(wish.base):
+            return find_gguf(wish.base, studio.settings).is_file()
+        model = model_of(offers, picked(offers, wish), wish, of_form)
+        return is_on_this_pc(model, studio.settings)
+    except StudioError:
+        return False
 
 
 def _stamped(key: Any) -> Any:
@@ -218,53 +228,13 @@ def _look_at(offers: Sequence[Offer], wish: Wish, of_form: Model
     return facts, [note for one in chosen if one is not None for note in _notes(one, model)]
 
 
-def room_view(studio: Studio, values: dict[str, Any]) -> str:
-    """The memory that the chosen base and columns take; a choice that cannot be is said, and an
-    adapter that does not fit the base."""
-    offers, wish = offers_now(studio), wish_of(values)
-    try:
-        if is_gguf(wish.base):
-            return _gguf_room(studio, *lineup_of(studio, values))
-        chosen = picked(offers, wish)
-        model = model_of(offers, chosen, wish, form_model(values))
-        adapters = [one for one in chosen if one is not None]
-        shape = job_memory.shape_of(studio, model)
-        for one in adapters:
-            require_fit_layers(_folder_of(one), shape.layer_sizes, base_label(model.source))
-    except StudioError as error:
-        return markup.note(error.message, error.hint, "warning")
-    return job_memory.chat_room(studio, model, len(chosen), [one.adapter for one in adapters])
-
-
-def _gguf_room(studio: Studio, model: Model, columns: list[Column]) -> str:
-    """The same over a GGUF file. Raises StudioError for an adapter that cannot answer over it."""
-    from studio.chat.gguf_adapters import require_possible
-    from studio.chat.need import gguf_adapters_bytes
-
-    file = Path(model.source)
-    for column in columns:
-        if column.adapter_path is not None and not is_gguf(column.adapter_path.name):
-            require_possible(column.adapter_path, file, studio.settings, column.name)
-    return job_memory.gguf_chat_room(read_gguf_header(file), gguf_adapters_bytes(columns))
-
-
 def _facts(offer: Offer | None, model: Model) -> ColumnFacts:
     rounds_together = IN_8_BITS if mixes_rows(model) else ""
     if offer is None:
         return ColumnFacts(BASE_VALUE, BASE_COLUMN, True, why_alone=rounds_together)
-    folder = _folder_of(offer)
+    folder = known_adapter_folder(offer.path)
     return ColumnFacts(offer.value, offer.name, False, why_no_strength(folder),
                        rounds_together or folder.why_alone)
-
-
-def _folder_of(offer: Offer) -> AdapterFolder:
-    return _folder(offer.path, changed(offer.path / CONFIG_FILE))
-
-
-@functools.lru_cache(maxsize=64)
-def _folder(path: Path, changed_ns: int) -> AdapterFolder:
-    """Read once until it changes. Raises ModelError."""
-    return read_adapter_folder(path)
 
 
 def _notes(offer: Offer, model: Model) -> list[str]:

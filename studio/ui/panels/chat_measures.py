@@ -26,12 +26,12 @@ def measured(desk: ChatDesk, question: Question, talk: Conversation) -> Iterator
     that the chosen columns gave to the last prompt. Raises StudioError where there are none."""
     names = _measurable(question, talk)
     found: Step | Session = Step("Loading the model")
-    for found in opened(desk, question, never):
+    histories = {name: talk.history(name, question.system) for name in names}
+    for found in opened(desk, question, histories, never):
         if isinstance(found, Step):
             yield replace(talk, loading=found)
     assert not isinstance(found, Step)
     answers = talk.exchanges[-1].answers
-    histories = {name: talk.history(name, question.system) for name in names}
     scores = found.scores(
         histories, {name: _token_ids(found, name, answers[name]) for name in names})
     yield talk.with_last({name: replace(answers[name], score=scores[name]) for name in names})
