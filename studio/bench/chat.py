@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from studio.bench.chat_process import FOUR, ONE, Round
 from studio.bench.folder import passing_folder
 from studio.bench.lora_folders import make_lora_folders
 from studio.bench.machine import machine_line
@@ -45,19 +46,19 @@ class Length:
     tokens: int
 
 
-FULL = Length(rounds=4, seconds=110, tokens=48)
+FULL = Length(rounds=8, seconds=200, tokens=48)
 QUICK = Length(rounds=2, seconds=30, tokens=24)
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way of answering: medians over the rounds. `first_token_seconds` runs from the question
+    """One way of answering: medians over its answers. `first_token_seconds` runs from the question
     to the first text; for those in turn it is the first one's."""
 
     name: str
     tokens_per_second: float
     first_token_seconds: float
-    rounds: tuple[dict[str, float], ...]
+    answers: tuple[dict[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def run_chat_bench(
     settings: Settings, *, quick: bool = False, progress: Progress = silent,
     stop: ShouldStop = never,
 ) -> ChatBench:
-    """Answer in all ways, in turn, and compare. Three minutes on two cores, `quick` one."""
+    """Answer in all ways, in turn, and compare. Five minutes on two cores, `quick` one."""
     with passing_folder(settings.cache / "bench-chat") as folder:
         model = find_model(Recipe().model.source, settings, progress=progress, stop=stop).path
         return compare(folder, model, QUICK if quick else FULL, progress)
@@ -127,28 +128,30 @@ def compare(folder: Path, model: Path, length: Length, progress: Progress = sile
     return table(dtype, length.tokens, said("studio.bench.chat_process", "speed"), studio, plain)
 
 
-def table(dtype: str, tokens: int, rounds: list[dict[str, dict[str, float]]], studio: Memory,
+def table(dtype: str, tokens: int, rounds: list[Round], studio: Memory,
           plain: Memory) -> ChatBench:
     """From (tokens, seconds, seconds to the first token) of every way in each round."""
-    ways = tuple(_medians(title, [one[way] for one in rounds]) for way, title in _WAYS.items())
+    ways = tuple(_medians(title, [answer for one in rounds for answer in one[way]])
+                 for way, title in _WAYS.items())
     return ChatBench(
         machine=machine_line(), dtype=dtype, columns=1 + ADAPTERS, tokens=tokens,
-        batched_over_sequential=_ratio(rounds, "batched", "in_turn"),
-        single_over_generate=_ratio(rounds, "single", "generate"),
+        batched_over_sequential=_ratio(rounds, *FOUR),
+        single_over_generate=_ratio(rounds, *ONE),
         memory_ratio=studio.answering_bytes / plain.answering_bytes,
         first_token_seconds={key: way.first_token_seconds
                              for key, way in zip(_WAYS, ways, strict=True)},
         ways=ways, memory=(studio, plain))
 
 
-def _medians(name: str, rounds: list[dict[str, float]]) -> Way:
-    return Way(name, statistics.median(map(_speed, rounds)),
-               statistics.median(one["first_token_seconds"] for one in rounds), tuple(rounds))
+def _medians(name: str, answers: list[dict[str, float]]) -> Way:
+    return Way(name, statistics.median(map(_speed, answers)),
+               statistics.median(one["first_token_seconds"] for one in answers), tuple(answers))
 
 
-def _ratio(rounds: list[dict[str, dict[str, float]]], way: str, other: str) -> float:
-    """Median over the rounds of one way's speed by another's in the same round."""
-    return statistics.median(_speed(one[way]) / _speed(one[other]) for one in rounds)
+def _ratio(rounds: list[Round], way: str, other: str) -> float:
+    """Median over all rounds of one way's speed by another's, asked one after the other."""
+    return statistics.median(_speed(one) / _speed(two) for now in rounds
+                             for one, two in zip(now[way], now[other], strict=True))
 
 
 def _speed(answered: dict[str, float]) -> float:

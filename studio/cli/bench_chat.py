@@ -19,7 +19,7 @@ Quick = Annotated[bool, typer.Option("--quick", help="Short answers, two rounds:
 @verbs.command()
 def chat(quick: Quick = False, home: Home = None, offline: Offline = False,
          as_json: AsJson = False) -> None:
-    """Four columns of the chat in one batch, in turn, and plain generate. Takes three minutes."""
+    """Four columns of the chat in one batch, in turn, and plain generate. Takes five minutes."""
     settings = open_settings(home, offline)
 
     def work() -> dict[str, Any]:
@@ -35,10 +35,10 @@ def _show(found: dict[str, Any]) -> None:
     console.print(found["machine"])
     show.table(
         f"Answers of {found['tokens']} tokens in {found['dtype']}, medians of "
-        f"{len(found['ways'][0]['rounds'])} rounds",
-        ("Way", "Tokens/s, all columns", "To the first token"), [
-            (way["name"], f"{way['tokens_per_second']:.1f}", f"{way['first_token_seconds']:.2f} s")
-            for way in found["ways"]])
+        "all answers",
+        ("Way", "Answers", "Tokens/s, all columns", "To the first token"), [
+            (way["name"], str(len(way["answers"])), f"{way['tokens_per_second']:.1f}",
+             f"{way['first_token_seconds']:.2f} s") for way in found["ways"]])
     show.table("Memory beyond the libraries", ("Process", "While loading", "While answering"), [
         (one["name"], readable_bytes(one["loading_bytes"]), readable_bytes(one["answering_bytes"]))
         for one in found["memory"]])

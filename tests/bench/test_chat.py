@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 from studio.bench.chat import ADAPTERS, QUICK, Length, Memory, compare, table
-from studio.bench.chat_process import answered, bench_session, in_rounds, ways
+from studio.bench.chat_process import (
+    FOUR,
+    ONE,
+    Round,
+    answered,
+    bench_session,
+    in_rounds,
+    order_of,
+    ways,
+)
 from studio.bench.lora_folders import make_lora_folders
 from studio.settings import Settings
 
@@ -19,15 +28,17 @@ def _one(tokens: int, seconds: float, first: float = 0.1) -> dict[str, float]:
     return {"tokens": tokens, "seconds": seconds, "first_token_seconds": first}
 
 
-def _round(slowness: float) -> dict[str, dict[str, float]]:
-    return {"batched": _one(400, 10 * slowness), "in_turn": _one(400, 30 * slowness),
-            "single": _one(100, 8 * slowness), "generate": _one(100, 10 * slowness, 0.2)}
+def _round(slowness: float) -> Round:
+    return {"batched": [_one(400, 10 * slowness)], "in_turn": [_one(400, 30 * slowness)],
+            "single": [_one(100, 8 * slowness)], "generate": [_one(100, 10 * slowness, 0.2)]}
 
 
 def test_ratios_are_medians_over_rounds_of_the_same_moment() -> None:
     """A round in which the PC was busy slows all ways, and its ratio is as good as any other."""
-    lucky = {**_round(1), "batched": _one(400, 1)}
-    found = table("float32", 100, [_round(1), _round(7), lucky, _round(2)],
+    lucky = {**_round(1), "batched": [_one(400, 1)]}
+    cheap = {**_round(3), "batched": [], "in_turn": [], "single": _round(1)["single"] * 2,
+             "generate": [_one(100, 10, 0.2), _one(100, 99, 0.2)]}
+    found = table("float32", 100, [_round(1), _round(7), lucky, _round(2), cheap],
                   Memory("four", 500, 900, 220), Memory("plain", 400, 900, 200))
     assert math.isclose(found.batched_over_sequential, 3)
     assert math.isclose(found.single_over_generate, 1.25)
@@ -53,14 +64,21 @@ def test_every_round_asks_every_way_for_the_same_tokens(
 ) -> None:
     session = bench_session(request_, settings)
     rounds = in_rounds(ways(session, request_), request_)
-    assert len(rounds) == 2
+    assert [[len(one[way]) for way in (*FOUR, *ONE)] for one in rounds] == [
+        [1, 1, 2, 2], [0, 0, 2, 2]]
     for one in rounds:
-        assert one["batched"]["tokens"] == one["in_turn"]["tokens"] == 4 * 6
-        assert one["single"]["tokens"] == one["generate"]["tokens"] == 6
-        assert all(0 < way["first_token_seconds"] <= way["seconds"]
-                   for name, way in one.items() if name != "generate")
-    assert list(rounds[0]) == list(rounds[1])[::-1]
+        assert {answer["tokens"] for way in FOUR for answer in one[way]} <= {4 * 6}
+        assert {answer["tokens"] for way in ONE for answer in one[way]} == {6}
+        assert all(0 < answer["first_token_seconds"] <= answer["seconds"]
+                   for name in (*FOUR, "single") for answer in one[name])
     session.close()
+
+
+def test_no_way_is_always_asked_first_or_last() -> None:
+    orders = [order_of(number) for number in range(4)]
+    assert orders[0] == ["batched", "in_turn", "single", "generate", "generate", "single"]
+    assert orders[1] == ["generate", "single", "single", "generate"]
+    assert orders[2] == ["in_turn", "batched", *orders[0][2:]] and orders[3] == orders[1]
 
 
 def test_adapters_made_for_the_bench_are_the_same_each_time_and_change_the_answer(
