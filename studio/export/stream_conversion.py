@@ -7,9 +7,10 @@ of a layer as one. The rules and their arithmetic are Transformers' own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ class Conversion:
     pieces: tuple[tuple[str, str], ...]
     parameters: tuple[str, ...]
 
-    def joined(self, model: Any, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The parameters, of the tensors by their names in the files."""
+    def joined(self, model: Any, read: Callable[[str], torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The parameters, of the tensors that `read` gives for the names in the files; each is let
+        go as soon as it is copied."""
         rule, first = deepcopy(self.rule), self.parameters[0]
         for name, pattern in self.pieces:
-            rule.add_tensor(first, name, pattern, tensors[name])
+            rule.add_tensor(first, name, pattern, partial(read, name))
         made: dict[str, Any] = rule.convert(first, model=model, config=model.config)
         return {name: one[0] if isinstance(one, list) else one for name, one in made.items()}
 
@@ -48,7 +50,7 @@ class Conversion:
                     wanted: Mapping[str, tuple[int, ...]]) -> bool:
         """Whether tensors of these `shapes` make parameters of the shapes that are `wanted`."""
         try:
-            made = self.joined(model, self._without_memory(shapes))
+            made = self.joined(model, _without_memory(shapes))
         except _NO_WAY_BACK:
             return False
         return all(name in made and tuple(made[name].shape) == wanted[name]
@@ -57,13 +59,14 @@ class Conversion:
     def is_undone(self, model: Any, shapes: Mapping[str, tuple[int, ...]]) -> bool:
         """Whether saving gives tensors of the same names and shapes as the files have."""
         try:
-            after = self.parted(model, self.joined(model, self._without_memory(shapes)))
+            after = self.parted(model, self.joined(model, _without_memory(shapes)))
         except _NO_WAY_BACK:
             return False
         return {name: tuple(tensor.shape) for name, tensor in after.items()} == {
             name: shapes[name] for name, _ in self.pieces}
 
-    def _without_memory(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
-        import torch
 
-        return {name: torch.empty(shapes[name], device="meta") for name, _ in self.pieces}
+def _without_memory(shapes: Mapping[str, tuple[int, ...]]) -> Callable[[str], torch.Tensor]:
+    import torch
+
+    return lambda name: torch.empty(shapes[name], device="meta")

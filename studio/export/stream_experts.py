@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-_NUMBERS_AT_ONCE = 1 << 24
-"""Of an update: 64 MB in 32 bits."""
+_NUMBERS_AT_ONCE = 1 << 22
+"""Of an update: 16 MB in 32 bits."""
 _FEWEST = 2
 """Experts at once: PEFT takes a single one for a plain matrix."""
 

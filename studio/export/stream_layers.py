@@ -139,8 +139,8 @@ class LayerChanges:
         conversion = self._names.converted.get(parameter)
         if conversion is None:
             return read_tensor(self._stored_of(parameter))
-        pieces = {name: read_tensor(self._stored[name]) for name, _ in conversion.pieces}
-        return conversion.joined(self._plain, pieces)[parameter]
+        made = conversion.joined(self._plain, lambda name: read_tensor(self._stored[name]))
+        return made[parameter]
 
     def _stored_of(self, parameter: str) -> StoredTensor:
         """The one tensor of the files that fills it, or the first of several; for a tied one that

@@ -35,8 +35,9 @@ def _mixture(family: str, tiny_model: Path, folder: Path, dtype: torch.dtype = t
 
     shutil.copytree(tiny_model, folder, ignore=shutil.ignore_patterns("*.safetensors", "config*"))
     torch.manual_seed(3)
-    model: Any = AutoModelForCausalLM.from_config(config_of(family, **changes))
-    model.to(dtype).save_pretrained(folder, max_shard_size="20KB")
+    # Some keep single numbers in 32 bits, whatever the format of the rest.
+    model: Any = AutoModelForCausalLM.from_config(config_of(family, **changes), dtype=dtype)
+    model.save_pretrained(folder, max_shard_size="20KB")
     assert len(list(folder.glob("*.safetensors"))) > 2
     return folder
 
@@ -74,7 +75,7 @@ def test_every_lora_on_a_mixture_merges_as_in_memory(
 
 @pytest.mark.parametrize(("family", "dtype"), [
     ("mixtral", torch.bfloat16), ("qwen2_moe", torch.float32), ("qwen3_moe", torch.float32),
-    ("olmoe", torch.float16), ("gpt_oss", torch.float32), ("deepseek_v3", torch.bfloat16),
+    ("olmoe", torch.float16), ("gpt_oss", torch.bfloat16), ("deepseek_v3", torch.float32),
 ], ids=str)
 def test_experts_of_every_family_merge_as_in_memory(
     tiny_model: Path, settings: Settings, tmp_path: Path, family: str, dtype: torch.dtype
