@@ -41,8 +41,9 @@ _TABS = ("LoRA", "Dataset", "Train", "Chat", "Hardware")
 _RANKS = (8, 24, 12, 32, 16)
 _ROUNDS = 2
 _LOOK_SECONDS = 0.05
-_STEPS_APART = 3
-"""Steps with the page, then so many without; two in which it changes count for neither."""
+_STEPS_APART = 4
+"""Steps with the page, then so many without; two in which it changes count for neither. Even, since
+a page looks every other step (`ui/pace.py`): in an odd window it would look once more, or less."""
 
 _SWITCH_TAB = """async title => {
     const begin = performance.now();

@@ -64,10 +64,10 @@ def build_app(studio: Studio) -> gr.Blocks:
         _wire_readouts(studio, shared)
         shared.complete()
         shared.ticks.wire(timer, lambda: seconds_between_looks(studio), **DIRECT)
-        seen_by_all = {name: one for name, one in shared.ticks.inputs().items()
-                       if not _is_unseen(one)}
+        looked_at = {name: one for name, one in shared.ticks.inputs().items()
+                     if not isinstance(one, gr.State)}
         place = {"place": shared.place} if shared.place else {}
-        send_as_one(demo, {**shared.fields, **place, **seen_by_all}, form)
+        send_as_one(demo, {**shared.fields, **place, **looked_at}, form)
     _show_no_progress(demo, timer)
     _put_unseen_first(demo)
     return demo
