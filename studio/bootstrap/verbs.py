@@ -33,6 +33,7 @@ VERBS = {
     "evaluate": "score a run on tasks of lm-eval, before and after",
     "merge": "merge an adapter into a plain Transformers folder",
     "export": "write a run as GGUF and in other formats, each one checked",
+    "mergekit": "merge whole models of one make into one",
     "ollama": "take an exported GGUF into the Ollama of this PC",
     "push": "upload an export to the Hugging Face Hub, private and shown first",
     "bench": "measure what the studio claims, beside its peers",

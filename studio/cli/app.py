@@ -26,6 +26,7 @@ from studio.cli import (
     evaluate,
     export,
     fitting,
+    merging,
     models,
     ollama,
     pushing,
@@ -48,7 +49,7 @@ app = typer.Typer(
 for verbs in (serving.verbs, reports.verbs, data.verbs, cleaning.verbs, estimate.verbs,
               fitting.verbs, dryrun.verbs, training.verbs, control.verbs, queue.verbs,
               compare.verbs, evaluate.verbs, talk.verbs, asking.verbs, voting.verbs, blending.verbs,
-              models.verbs, export.verbs, ollama.verbs, pushing.verbs,
+              models.verbs, export.verbs, merging.verbs, ollama.verbs, pushing.verbs,
               demo.verbs):
     app.registered_commands += verbs.registered_commands
 app.add_typer(bench.bench, name="bench")

@@ -125,6 +125,13 @@ class Studio:
         return Tasks(Arbiter())
 
     @made_once
+    def merging(self) -> Tasks:
+        """The one merge of whole models that may be under way."""
+        from studio.ui.tasks import Tasks
+
+        return Tasks(self.arbiter)
+
+    @made_once
     def dry_runs(self) -> Tasks:
         """The one dry run that may be under way."""
         from studio.ui.tasks import Tasks
@@ -263,7 +270,7 @@ class Studio:
             self.jobs.stop()
             self.jobs.wait(STOP_SECONDS)
         for name in ("tasks", "dry_runs", "downloads", "cleaning", "answering", "blending",
-                     "pushing"):
+                     "merging", "pushing"):
             if name in self.__dict__:
                 self.__dict__[name].stop()
                 self.__dict__[name].wait(STOP_SECONDS)

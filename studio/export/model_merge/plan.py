@@ -121,6 +121,9 @@ def _require_numbers(parts: Sequence[Part], method: Method) -> None:
     if len(parts) < 2:
         raise ModelError("A merge needs two models or more.", "Name another one.")
     weights = [part.weight for part in parts]
+    if not method.weighs and any(weight != 1 for weight in weights):
+        raise ModelError(f"{method.label} takes no weights.",
+                         "Leave them away: t says how far to go from the first to the second.")
     given = ", ".join(f"{weight:g}" for weight in weights)
     if not all(map(math.isfinite, weights)) or not any(weights):
         raise ModelError(f"The weights are {given}, which leaves nothing to merge.",

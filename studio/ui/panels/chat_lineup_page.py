@@ -44,6 +44,7 @@ from studio.ui.panels.chat_lineup_view import (
 )
 from studio.ui.panels.chat_sharing_view import Sharing, sharing_view
 from studio.ui.panels.chat_sliders import chosen_numbers, sliders_value
+from studio.ui.panels.export_results import whole_models
 from studio.ui.seen import Part, fresh_updates, stamp
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ def page(studio: Studio, values: dict[str, Any], seen: dict[str, Any], *,
     columns = _listed(shelf, base, offers)
     there = {value for _, value in columns}
     chosen = _columns_to_show(offers, [value for value in before if value in there], base, seen)
-    known = [*bases(trained, offers, of_form.source), *shelf.bases]
+    known = [*bases(trained, offers, of_form.source), *whole_models(studio.settings.exports),
+             *shelf.bases]
     base_moved = _moved(base, shown["base"])
     runs_moved = _moved(chosen, shown["runs"] or [])
     wish = Wish(base, chosen, {}, wish_of(values).loading)

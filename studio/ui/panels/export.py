@@ -1,8 +1,9 @@
 """The Export tab: choose what was trained, tick the formats, press once.
 
 Layout and wiring. What a press does is in `export_page.py`, what is shown in `export_view.py`; the
-list of what was written is in `export_shelf.py`, sending it on in `export_hub.py`. The work belongs
-to the program (`studio/ui/export_desk.py`): a page that is closed or reloaded changes nothing.
+list of what was written is in `export_shelf.py`, merging whole models in `merge_models.py`, sending
+on in `export_hub.py`. The work belongs to the program (`studio/ui/export_desk.py`): a page that is
+closed or reloaded changes nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import gradio as gr
 from studio.export.door import GROUPS, Group
 from studio.ui import markup
 from studio.ui.guard import guarded
-from studio.ui.panels import export_hub, export_shelf, export_view
+from studio.ui.panels import export_hub, export_shelf, export_view, merge_models
 from studio.ui.panels.export_page import (
     CHOICE_PARTS,
     PLAN_PARTS,
@@ -48,6 +49,7 @@ def build(studio: Studio, shared: Shared) -> None:
     shelf = export_shelf.build()
     _wire(studio, shared, parts, shelf)
     export_shelf.wire(studio, shared, shelf)
+    merge_models.build(studio, shared)
     export_hub.build(studio, shared)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from studio.adapters.folder import CONFIG_FILE
 from studio.errors import BusyError, ExportError
+from studio.export.model_merge.merging import KIND as MERGE_OF_MODELS
 from studio.export.ollama import default_modelfile
 from studio.export.output import REPORT_FILE, read_report, report_file
 from studio.export.verify import Verification
@@ -19,6 +20,8 @@ from studio.export.verify.report import report_files
 from studio.files import PARTIAL, delete_folder, folder_bytes
 from studio.ui.shelf import changed
 
+MERGED_MODEL = "merged model"
+"""What the report of a merged adapter calls it."""
 Kind = Literal["model folder", "adapter", "GGUF", "folder"]
 
 
@@ -58,6 +61,14 @@ def find_results(exports: Path, pattern: str = "*") -> list[Result]:
 def gguf_files(exports: Path) -> list[Path]:
     """The complete GGUF files, newest first."""
     return [one.path for one in find_results(exports, "*.gguf")]
+
+
+def whole_models(exports: Path) -> list[tuple[str, str]]:
+    """(label, folder) of the exported models whose weights are not rounded, newest first: what
+    else can be made of, and what can answer as a base."""
+    return [(f"{one.name} (export)", str(one.path)) for one in find_results(exports)
+            if one.kind == "model folder" and one.report.get("kind", MERGED_MODEL) in (
+                MERGED_MODEL, MERGE_OF_MODELS)]
 
 
 def result_named(exports: Path, name: str) -> Result:

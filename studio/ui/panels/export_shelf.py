@@ -102,8 +102,8 @@ def take_into_ollama(studio: Studio, name: str) -> None:
 
 
 def delete_export(studio: Studio, name: str) -> None:
-    """Delete it. Raises ExportError, and BusyError while an export is at work."""
-    if studio.exports.snapshot().task.is_active:
+    """Delete it. Raises ExportError, and BusyError while an export or a merge is at work."""
+    if studio.exports.snapshot().task.is_active or studio.merging.snapshot().is_active:
         raise BusyError("An export is at work, and may be reading this one.",
                         "Wait until it is done, or stop it.")
     delete_result(studio.settings.exports, name)
