@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from studio.data.records import has_broken_text
 from studio.errors import StudioError
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ class Sampling:
         if isinstance(given, str) or not all(isinstance(text, str) and text for text in given):
             raise StudioError(f"The stop strings are {given!r}, but each must be a text of at "
                               "least one character.", "Leave empty ones out.")
+        if has_broken_text(list(given)):
+            raise StudioError("A stop string holds half of a character, which no answer does.",
+                              "Write it again, without what was pasted.")
         if len(given) > _MOST_STOP_STRINGS:
             raise StudioError(f"There are {len(given)} stop strings, but at most "
                               f"{_MOST_STOP_STRINGS} are watched for.", "Leave some out.")

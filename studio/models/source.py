@@ -21,6 +21,8 @@ from studio.settings import Settings
 
 __all__ = ["ModelFolder", "find_model", "find_on_this_pc", "is_on_this_pc", "local_folder"]
 
+_MOST_SHOWN = 200
+"""Characters of what was typed, in a sentence."""
 _PATH_LIKE = re.compile(r"^([~./\\]|[A-Za-z]:)|\\|/.*/|/$")
 
 
@@ -64,16 +66,24 @@ def local_folder(source: str) -> Path | None:
     Raises ModelError for a path without a folder behind it.
     """
     path = typed_path(source)
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:  # a name that nothing can have, such as a whole text
+        raise _no_folder(source) from error
+    if is_folder:
         return path.absolute()
-    if path.is_file():
+    if is_file:
         raise ModelError(
             f"{source} is a file, not a model folder.",
             "Choose the folder that holds config.json and *.safetensors.",
         )
     if _PATH_LIKE.search(source) or not is_hub_id(source):
-        raise ModelError(
-            f"There is no model folder {source}.",
-            "Check the path, give a Hub id such as Qwen/Qwen3-0.6B, or take the starter model.",
-        )
+        raise _no_folder(source)
     return None
+
+
+def _no_folder(source: str) -> ModelError:
+    shown = source if len(source) <= _MOST_SHOWN else f"{source[:_MOST_SHOWN]}..."
+    return ModelError(
+        f"There is no model folder {shown}.",
+        "Check the path, give a Hub id such as Qwen/Qwen3-0.6B, or take the starter model.")

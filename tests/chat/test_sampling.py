@@ -113,6 +113,7 @@ def test_balanced_is_what_a_chat_begins_with() -> None:
 @pytest.mark.parametrize(("given", "words"), [
     ({"min_p": 1.5}, "min_p is 1.5"), ({"stop_strings": "END"}, "'END'"),
     ({"stop_strings": ("",)}, "at least one character"),
+    ({"stop_strings": ("\ud800",)}, "half of a character"),
     ({"stop_strings": ("x",) * 17}, "at most 16")])
 def test_impossible_settings_are_sentences(given: dict[str, object], words: str) -> None:
     with pytest.raises(StudioError, match=words):

@@ -34,6 +34,12 @@ def test_a_missing_folder_is_said_and_not_looked_up_on_the_hub(
     assert path in error.value.message and "starter" in error.value.hint
 
 
+def test_a_text_that_no_folder_can_be_called_is_said_and_cut(settings: Settings) -> None:
+    with pytest.raises(ModelError, match=r"no model folder x{200}\.\.\.") as error:
+        find_model("x" * 5000, settings)
+    assert len(error.value.message) < 250
+
+
 def test_an_unknown_hub_id_offline_says_both(settings: Settings) -> None:
     with pytest.raises(ModelError, match=r"offline, and someone/nothing is not on this PC"):
         find_model("someone/nothing", settings)
