@@ -19,19 +19,26 @@ def is_installed(module: str) -> bool:
 
 
 def install_command(packages: Iterable[str]) -> str:
-    """What to type in a terminal, for the very environment that runs the studio."""
-    wanted = " ".join(f'"{_requirement(package)}"' for package in packages)
+    """What to type in a terminal, for the very environment that runs the studio. What is not made
+    for this system is left out."""
+    wanted = " ".join(f'"{text}"' for text in map(_requirement, packages) if text)
     return f'"{sys.executable}" -m pip install {wanted}'
 
 
 def _requirement(package: str) -> str:
-    """`package` with the versions that the studio knows, or alone where that is not recorded."""
+    """`package` with the versions that the studio knows, or alone where that is not recorded;
+    empty where it is recorded as not for this system."""
     from packaging.requirements import Requirement
 
     try:
         recorded = importlib.metadata.requires(_DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:
         recorded = []
-    found = (Requirement(text) for text in recorded)
-    return next((f"{one.name}{one.specifier}" for one in found
-                 if one.name.lower() == package.lower()), package)
+    found = next((one for one in map(Requirement, recorded)
+                  if one.name.lower() == package.lower()), None)
+    if found is None:
+        return package
+    extras = importlib.metadata.metadata(_DISTRIBUTION).get_all("Provides-Extra") or [""]
+    is_for_here = found.marker is None or any(
+        found.marker.evaluate({"extra": extra}) for extra in extras)
+    return f"{found.name}{found.specifier}" if is_for_here else ""

@@ -26,8 +26,10 @@ PARTIAL = ".partial-"
 LEFTOVER_SECONDS = 3600
 _SPARE = 1.1
 
+_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 # Windows knows no quota for a person.
-NO_ROOM = {errno.ENOSPC, errno.EROFS, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC), *_FORBIDDEN}
+"""What the system says of a disk on which nothing more can be written."""
 
 _WINDOWS_RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)),
                      *(f"lpt{n}" for n in range(1, 10))}
@@ -100,14 +102,18 @@ def folder_written_whole(final: Path, *, first_wins: bool = False) -> Iterator[P
 
 
 def replace_folder(beside: Path, final: Path) -> None:
-    """Rename `beside` to `final`; what stood there is moved away first and deleted after."""
+    """Rename `beside` to `final`; what stood there is moved away first and deleted after. Where
+    that is a link to a folder, the folder stays."""
     old = None
-    if final.exists():
+    if final.exists() or final.is_symlink():
         old = _beside(final)
         final.replace(old)
     beside.replace(final)
     if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
+        if old.is_symlink() or old.is_file():
+            old.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def delete_folder(folder: Path) -> None:
@@ -230,10 +236,10 @@ def disk_errors_told(where: Path, what: str) -> Iterator[None]:
 
 def disk_error(error: OSError, where: Path, what: str) -> DiskError:
     """What a person is told when `what` found no room at `where`."""
-    return DiskError(
-        f"{what} cannot be written to {where}: {error.strerror or error}.",
-        "Free some space on that disk, or put the studio's folder elsewhere with --home.",
-    )
+    first = ("Allow the studio to write there" if error.errno in _FORBIDDEN
+             else "Free some space on that disk")
+    return DiskError(f"{what} cannot be written to {where}: {error.strerror or error}.",
+                     f"{first}, or put the studio's folder elsewhere with --home.")
 
 
 def readable_bytes(count: float) -> str:
@@ -258,9 +264,11 @@ def free_path(folder: Path, stem: str, ending: str, promised: Collection[Path] =
     return path
 
 
-def safe_name(text: str, fallback: str = "run") -> str:
-    """A name that is a single valid file name on Windows, Linux, and macOS."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text.strip()).strip("-. ")[:80].rstrip(". ")
+def safe_name(text: str, fallback: str = "run", *, longest: int = 80) -> str:
+    """A name of at most `longest` characters that is a single valid file name on Windows, Linux,
+    and macOS; given such a name, that name."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text.strip()).strip("-. ")[:longest].rstrip("-. ")
     if not name:
         return fallback
-    return f"{name}-1" if name.split(".")[0].lower() in _WINDOWS_RESERVED else name
+    first, dot, rest = name.partition(".")
+    return f"{first}-1{dot}{rest}" if first.lower() in _WINDOWS_RESERVED else name

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from studio.errors import DiskError
 from studio.files import (
@@ -62,6 +64,21 @@ def test_weights_in_a_folder_may_be_read_by_whom_the_umask_says(
     assert [path.stat().st_mode & 0o777 for path in files] == [mode, mode]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_a_link_in_the_way_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "mine.txt").write_text("mine", encoding="utf-8")
+    for target in ("elsewhere", "nowhere"):
+        final = tmp_path / f"model-{target}"
+        final.symlink_to(tmp_path / target)
+        with folder_written_whole(final) as folder:
+            (folder / "a.txt").write_text("new", encoding="utf-8")
+        assert not final.is_symlink() and (final / "a.txt").is_file()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "elsewhere", "model-elsewhere", "model-nowhere"}
+    assert (tmp_path / "elsewhere" / "mine.txt").is_file()
+
+
 def test_text_that_cannot_be_written_keeps_the_old_file(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     write_json_safely(file, {"a": "ü"})
@@ -87,12 +104,18 @@ def test_too_little_disk_names_both_sizes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "made"),
+    ("given_name", "made"),
     [("my run", "my-run"), ("../../etc", "etc"), ("", "run"), ("con", "con-1"),
-     ("a/b\\c:d", "a-b-c-d"), ("...", "run"), ("über", "ber"), ("aux.txt", "aux.txt-1")],
+     ("a/b\\c:d", "a-b-c-d"), ("...", "run"), ("über", "ber"), ("aux.txt", "aux-1.txt"),
+     ("x" * 79 + "-y", "x" * 79)],
 )
-def test_names_are_safe_on_every_system(given: str, made: str) -> None:
-    assert safe_name(given) == made
+def test_names_are_safe_on_every_system(given_name: str, made: str) -> None:
+    assert safe_name(given_name) == made
+
+
+@given(st.text(alphabet="aux.-_ con1/\\é\n", max_size=12))
+def test_a_safe_name_stays_what_it_is(text: str) -> None:
+    assert safe_name(safe_name(text)) == safe_name(text)
 
 
 def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:

@@ -16,13 +16,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from studio.errors import ExportError, Stopped, StudioError
+from studio.errors import DiskError, ExportError, Stopped, StudioError
 from studio.export.door import Door, Work
 from studio.export.doors import MERGED
 from studio.export.output import Written, end_if_stopped
 from studio.export.plan import Plan, Stage
 from studio.export.verify import Verification
-from studio.files import PARTIAL, require_free_bytes
+from studio.files import (
+    PARTIAL,
+    disk_errors_told,
+    remove_leftovers,
+    require_free_bytes,
+)
 from studio.progress import Progress, ShouldStop, never, silent
 
 
@@ -64,7 +69,19 @@ def run_plan(plan: Plan, way: Way, *, progress: Progress = silent, stop: ShouldS
     Stopped, and what keeps the whole model from being made.
     """
     require_possible(plan, way)
+    _make_folder(plan.subject.settings.exports)
     return _Chain(plan, way, progress, stop, tell).run()
+
+
+def _make_folder(exports: Path) -> None:
+    """The exports folder, without what work that was broken off has left in it."""
+    try:
+        exports.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiskError(f"The folder {exports} cannot be made: {error.strerror}.",
+                        "Move away what is in its place, or start the studio with another --home."
+                        ) from error
+    remove_leftovers(exports)
 
 
 def require_possible(plan: Plan, way: Way) -> None:
@@ -109,7 +126,9 @@ class _Chain:
         outputs = {stage.door.key: stage.output for stage in stages}
         told = self._told(done, [stage.door.label for stage in stages])
         try:
-            written = self._write(stages[0].door, outputs, model, told)
+            exports = self._plan.subject.settings.exports
+            with disk_errors_told(exports, stages[0].door.label):
+                written = self._write(stages[0].door, outputs, model, told)
         except Stopped:
             raise
         except StudioError as error:
@@ -166,10 +185,11 @@ class _Chain:
         exports = self._plan.subject.settings.exports
         around = exports / f"{PARTIAL}{uuid.uuid4().hex[:8]}"
         try:
-            around.mkdir(parents=True)
-            # By its own name: a GGUF is called after the folder that it is made of.
-            output = {MERGED.key: around / self._plan.name}
-            (made,) = self._write(MERGED, output, None, self._progress)
+            with disk_errors_told(exports, "The merged model"):
+                around.mkdir()
+                # By its own name: a GGUF is called after the folder that it is made of.
+                output = {MERGED.key: around / self._plan.name}
+                (made,) = self._write(MERGED, output, None, self._progress)
             yield made.path
         finally:
             shutil.rmtree(around, ignore_errors=True)

@@ -26,11 +26,11 @@ from studio.export.gguf_output import (
     run_writer,
 )
 from studio.export.imatrix import Importance, write_importance
-from studio.export.output import Written, refuse_existing, reported
+from studio.export.output import Written, file_to_write, reported
 from studio.export.stored import stored_tensors
 from studio.export.whole_model import require_whole_model, where_it_came_from
 from studio.extras import install_command, is_installed
-from studio.files import require_free_bytes, typed_path
+from studio.files import require_free_bytes
 from studio.models.folder import weight_files
 from studio.models.gguf_mixture import GGUF_TYPES, default_format
 from studio.progress import Progress, ShouldStop, Step, never, silent
@@ -102,10 +102,9 @@ def write_ggufs(model_folder: Path, outputs: Mapping[str, Path], settings: Setti
     `write_gguf` raises, and DataError where those data cannot be read.
     """
     started = time.monotonic()
-    outputs = {outtype: typed_path(path).absolute() for outtype, path in outputs.items()}
     for outtype, output in outputs.items():
         _check(output, outtype)
-        refuse_existing(output, overwrite)
+    outputs = {outtype: file_to_write(path, overwrite) for outtype, path in outputs.items()}
     require_whole_model(model_folder)
     facts = where_it_came_from(model_folder)
     job = _job(model_folder, outputs, settings)

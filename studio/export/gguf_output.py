@@ -11,8 +11,8 @@ from pathlib import Path
 
 from studio.child import Child
 from studio.errors import BusyError, DiskError, ExportError
-from studio.export.output import end_if_stopped, written_bytes
-from studio.files import PARTIAL, safe_name
+from studio.export.output import end_if_stopped, works_everywhere, written_bytes
+from studio.files import PARTIAL
 from studio.models.gguf_file import ENDING
 from studio.progress import Progress, ShouldStop, Step
 
@@ -21,9 +21,9 @@ _DISK_IS_FULL = f"[Errno {errno.ENOSPC}]"
 
 def require_gguf_name(output: Path) -> None:
     """Raise ExportError unless `output` is a file name for a GGUF that works on every PC."""
-    if output.suffix != ENDING or safe_name(output.name) != output.name:
+    if output.suffix != ENDING or works_everywhere(output.name) != output.name:
         raise ExportError(f"{output.name!r} is not a file name for a GGUF that works on every PC.",
-                          f"Use {safe_name(output.stem, 'model') + ENDING!r}.")
+                          f"Use {works_everywhere(output.stem) + ENDING!r}.")
 
 
 @dataclass(frozen=True)

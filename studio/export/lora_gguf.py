@@ -25,8 +25,8 @@ from studio.export.gguf_output import (
     run_writer,
 )
 from studio.export.origin import Origin
-from studio.export.output import Written, refuse_existing, reported
-from studio.files import require_free_bytes, typed_path
+from studio.export.output import Written, file_to_write, reported
+from studio.files import require_free_bytes
 from studio.models.source import find_model
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.settings import Settings
@@ -60,12 +60,11 @@ def write_lora_gguf(origin: Origin, output: Path, outtype: str, settings: Settin
     (type, name, adapter or base that llama.cpp does not take), ModelError, DiskError, Stopped.
     """
     started = time.monotonic()
-    output = typed_path(output).absolute()
     if outtype not in BYTES_PER_NUMBER:
         raise ExportError(f"{outtype} is not a type that an adapter is written in as a GGUF.",
                           f"Choose one of {', '.join(BYTES_PER_NUMBER)}.")
     require_gguf_name(output)
-    refuse_existing(output, overwrite)
+    output = file_to_write(output, overwrite)
     reason = why_no_lora_gguf(origin)
     if reason:
         raise ExportError(f"The adapter {origin.name} cannot be loaded by llama.cpp on its own: "

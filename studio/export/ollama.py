@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.child import LOOK_SECONDS
 from studio.errors import ExportError, SetupError
-from studio.export.output import Written, end_if_stopped, refuse_existing
+from studio.export.output import Written, end_if_stopped, file_to_write
 from studio.export.turn_texts import Message, TurnTexts, turn_texts
 from studio.export.whole_model import require_whole_model
 from studio.files import safe_name, write_text_safely
@@ -53,8 +53,7 @@ def write_modelfile(gguf: Path, model_folder: Path, *, lora: Path | None = None,
     started = time.monotonic()
     gguf = checked_gguf(gguf)
     require_whole_model(model_folder)
-    output = default_modelfile(lora or gguf)
-    refuse_existing(output, overwrite)
+    output = file_to_write(default_modelfile(lora or gguf), overwrite)
     text, notes = _modelfile(gguf, model_folder, lora)
     write_text_safely(output, text)
     return Written(output, output.stat().st_size, time.monotonic() - started, notes)

@@ -20,6 +20,8 @@ from studio.progress import Progress, ShouldStop, Step
 REPORT_FILE = "export.json"
 """Lies in every folder that the studio exported, and says how it was made."""
 _LOOK_SECONDS = 0.3
+_LONGEST_NAME = 200
+"""Characters: systems take 255, and while it is written the name is longer."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +34,20 @@ class Written:
     notes: tuple[str, ...] = ()
 
 
-def refuse_existing(output: Path, overwrite: bool) -> None:
-    """Raise ExportError if `output` is taken; with `overwrite` only if it is no earlier export."""
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return
-    if not overwrite:
+def file_to_write(output: Path, overwrite: bool) -> Path:
+    """`output`, absolute. Raises ExportError where it is taken; a folder is never replaced."""
+    output = typed_path(output).absolute()
+    _refuse_existing(output, overwrite)
+    if output.is_dir():
+        raise ExportError(f"{output} is a folder, and a file is to be written there.",
+                          "Choose another name.")
+    return output
+
+
+def _refuse_existing(output: Path, overwrite: bool) -> None:
+    if not overwrite and (output.exists() or output.is_symlink()):
         raise ExportError(f"{output} exists already.",
                           "Choose another name, or allow overwriting (--overwrite).")
-    if output.is_dir() and not (output / REPORT_FILE).is_file():
-        raise ExportError(f"{output} is a folder that the studio did not export, so it is not "
-                          "overwritten.", "Choose another name.")
 
 
 def report_file(output: Path) -> Path:
@@ -70,13 +76,25 @@ def reported(output: Path, at: Path, started: float, notes: Iterable[str], facts
 
 
 def folder_to_write(output: Path, overwrite: bool) -> Path:
-    """`output`, absolute. Raises ExportError where it is taken, or no name for every PC."""
+    """`output`, absolute. Raises ExportError where it is taken, or no name for every PC; what the
+    studio did not export is never replaced."""
     output = typed_path(output).absolute()
-    if safe_name(output.name) != output.name:
+    if works_everywhere(output.name) != output.name:
         raise ExportError(f"{output.name!r} is not a name that works on every PC.",
-                          f"Use {safe_name(output.name, 'model')!r}.")
-    refuse_existing(output, overwrite)
+                          f"Use {works_everywhere(output.name)!r}.")
+    if output.is_dir() and not any(output.iterdir()):
+        return output
+    _refuse_existing(output, overwrite)
+    if output.exists() and not (output / REPORT_FILE).is_file():
+        raise ExportError(f"{output} is nothing that the studio exported, so it is not "
+                          "overwritten.", "Choose another name.")
     return output
+
+
+def works_everywhere(name: str) -> str:
+    """`name`, or what to call it instead; the ending of a format may make it longer than a run's.
+    """
+    return safe_name(name, "model", longest=_LONGEST_NAME)
 
 
 def end_if_stopped(stop: ShouldStop) -> None:

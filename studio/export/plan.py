@@ -16,6 +16,7 @@ from studio.errors import ExportError
 from studio.export.door import Choices, Door, Subject
 from studio.export.doors import MERGED, doors_of
 from studio.export.gguf_doors import passing_gguf_bytes
+from studio.export.merge_way import MergeOutlook, merge_outlook
 from studio.export.output import read_report
 from studio.export.pace import seconds_foretold
 from studio.files import file_sha256, free_bytes, safe_name, with_spare
@@ -42,7 +43,8 @@ class Stage:
 class Plan:
     """Everything that one press writes. `model` is the whole model's folder if it is there
     already. `passing_model_bytes` and `passing_gguf_bytes` are what is made on the way and
-    deleted, since nobody asked to keep it."""
+    deleted, since nobody asked to keep it; `merge` is how the whole model is made, None where it
+    is not."""
 
     subject: Subject
     name: str
@@ -51,6 +53,7 @@ class Plan:
     passing_model_bytes: int
     passing_gguf_bytes: int
     free_bytes: int
+    merge: MergeOutlook | None = None
 
     @property
     def needed_bytes(self) -> int:
@@ -107,8 +110,10 @@ def make_plan(subject: Subject, keys: Sequence[str], name: str = "") -> Plan:
     doors = [stage.door for stage in stages if not stage.why_not]
     makes_model = (model is None and MERGED not in doors
                    and any(door.needs_model for door in doors))
+    merges = makes_model or MERGED in doors
     return Plan(subject, name, stages, model, MERGED.bytes(subject) or 0 if makes_model else 0,
-                passing_gguf_bytes([door.key for door in doors], subject), free_bytes(exports))
+                passing_gguf_bytes([door.key for door in doors], subject), free_bytes(exports),
+                merge_outlook(subject) if merges else None)
 
 
 def _stage(door: Door, subject: Subject, name: str) -> Stage:
@@ -120,7 +125,7 @@ def _stage(door: Door, subject: Subject, name: str) -> Stage:
             size = door.bytes(subject)
         except ExportError as error:  # of a shape that the format does not take
             why_not = str(error)
-    return Stage(door, output, size, output.exists(), why_not)
+    return Stage(door, output, size, output.exists() or output.is_symlink(), why_not)
 
 
 def _whole_model(subject: Subject, name: str) -> Path | None:

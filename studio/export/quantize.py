@@ -48,7 +48,7 @@ from studio.recipe import Data
 from studio.settings import Settings
 from studio.training.environment import library_versions
 
-MODULE, PACKAGE = "auto_round", "auto-round"
+MODULE, PACKAGE, READER = "auto_round", "auto-round", "auto-round-lib"
 _FEW_TOKENS = 8192
 _ROWS: dict[Format, int] = {"gptq": 64, "awq": 16}
 _BLOCKS = re.compile(r"^Quantizing .*?(\d+)/(\d+) \[")
@@ -82,7 +82,7 @@ def require_auto_round() -> None:
     """Raises SetupError naming the command that installs AutoRound, where it is missing."""
     if not is_installed(MODULE):
         raise SetupError("GPTQ and AWQ are written by AutoRound, which is not installed.",
-                         f"Install it with: {install_command([PACKAGE])}")
+                         f"Install it with: {install_command([PACKAGE, READER])}")
 
 
 def write_quantized(model_folder: Path, output: Path, rounding: Rounding, settings: Settings, *,

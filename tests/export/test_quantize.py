@@ -121,7 +121,7 @@ def test_everything_is_checked_before_the_package_is_asked_for(
         write_quantized(tiny_model, output, Rounding("gptq", None), settings)
     with pytest.raises(SetupError, match="AutoRound") as missing:
         write_quantized(tiny_model, output, Rounding("awq", data), settings)
-    assert "-m pip install" in missing.value.hint and "auto-round" in missing.value.hint
+    assert "-m pip install" in missing.value.hint and "auto-round-lib" in missing.value.hint
     assert not settings.exports.exists()
 
 
