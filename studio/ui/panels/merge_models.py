@@ -63,13 +63,10 @@ def _build_numbers() -> dict[str, Any]:
                       usual=page.USUAL_WEIGHT, elem_id="merge-models-weights")
     densities = sliders("Share kept", view.DENSITIES_WORDS, lowest=0.05, highest=1,
                         usual=USUAL_DENSITY, elem_id="merge-models-densities")
-    with gr.Row(equal_height=False):
-        t = gr.Slider(0, 1, usual.t, step=0.05, buttons=[], visible=False,
-                      label="From the first to the second (t)", elem_id="merge-models-t",
-                      info="0 is the first model, 1 the second.")
-        seed = gr.Number(usual.seed, precision=0, minimum=0, label="Seed", visible=False,
-                         elem_id="merge-models-seed", info="Of what is dropped by chance.")
-    return {"weights": weights, "densities": densities, "t": t, "seed": seed}
+    t = gr.Slider(0, 1, usual.t, step=0.05, buttons=[], visible=False,
+                  label="From the first to the second (t)", elem_id="merge-models-t",
+                  info="0 is the first model, 1 the second.")
+    return {"weights": weights, "densities": densities, "t": t}
 
 
 def _build_result() -> dict[str, Any]:
@@ -80,7 +77,10 @@ def _build_result() -> dict[str, Any]:
         tokens = gr.Dropdown(view.TOKEN_CHOICES, value=Mix().tokens, label="Tokenizer",
                              elem_id="merge-models-tokens", min_width=200,
                              info="Counts only where the models know different tokens.")
-    return {"dtype": dtype, "tokens": tokens}
+        seed = gr.Number(Mix().seed, precision=0, minimum=0, label="Seed", visible=False,
+                         elem_id="merge-models-seed", min_width=160,
+                         info="Of what is dropped by chance.")
+    return {"dtype": dtype, "tokens": tokens, "seed": seed}
 
 
 def _build_making() -> dict[str, Any]:
