@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from studio.adapters.blend import read_blend
-from studio.adapters.folder import CONFIG_FILE, AdapterFolder
+from studio.adapters.folder import CONFIG_FILE, read_adapter_folder
 from studio.errors import ModelError
 from studio.recipe import Model, load_recipe
 from studio.runs import RECIPE_FILE, run_folder_around
@@ -20,17 +21,19 @@ class TrainedOn:
     makes_up_for_rounding: bool = False
 
 
-def trained_on(adapter: AdapterFolder) -> TrainedOn:
-    """Raises ModelError for one that does not say it, RecipeError for a run's damaged recipe."""
-    run = run_folder_around(adapter.path)
+def trained_on(path: Path) -> TrainedOn:
+    """Of the adapter in the folder `path`. Raises ModelError for one that does not say it,
+    RecipeError for a run's damaged recipe."""
+    run = run_folder_around(path)
     if run is not None:
         recipe = load_recipe(run / RECIPE_FILE)
         began_rounded = recipe.adapter.method == "lora" and recipe.adapter.init == "loftq"
         return TrainedOn(recipe.model, began_rounded)
-    blend = read_blend(adapter.path)
+    blend = read_blend(path)
     if blend is not None and blend.model is not None:
         return TrainedOn(blend.model)
+    adapter = read_adapter_folder(path)
     if not adapter.base_name:
-        raise ModelError(f"The adapter {adapter.path} does not say which base it was trained on.",
+        raise ModelError(f"The adapter {path} does not say which base it was trained on.",
                          f"Write base_model_name_or_path into its {CONFIG_FILE}.")
     return TrainedOn(Model(source=adapter.base_name, revision=adapter.config.get("revision")))

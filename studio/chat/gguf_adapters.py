@@ -63,7 +63,7 @@ def as_gguf_adapter(path: Path, base: Path, settings: Settings, name: str, *,
     if is_gguf(path.name):
         return checked_gguf(path)
     adapter = require_possible(path, base, settings, name)
-    model = trained_on(adapter).model
+    model = trained_on(path).model
     kept = gguf_adapters_folder(settings) / _fingerprint(adapter, model)
     if not (kept / _FILE).is_file():
         progress(Step(f"Writing {name} for llama.cpp"))
@@ -83,7 +83,7 @@ def require_possible(path: Path, base: Path, settings: Settings, name: str) -> A
     if adapter.judges:
         raise ModelError(f"{name} makes the base a reward model, which judges answers and writes "
                          "none.", "Choose another adapter.")
-    source = trained_on(adapter)
+    source = trained_on(path)
     reason = why_no_gguf_lora(adapter)
     if source.makes_up_for_rounding:
         reason = "it makes up for what rounding to 4 bits took from its base (LoftQ)"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.adapters.blend import read_blend
-from studio.adapters.folder import CONFIG_FILE, is_full_model, is_judge, read_adapter_folder
+from studio.adapters.folder import CONFIG_FILE, is_full_model, is_judge
+from studio.adapters.trained_on import trained_on
 from studio.errors import ExportError
 from studio.files import typed_path
 from studio.recipe import Model, load_recipe
@@ -62,26 +62,13 @@ def find_origin(given: Path) -> Origin:
                           "is nothing to merge or convert.",
                           f"Its folder {path} can be passed on as it is.")
     full = is_full_model(path)
-    if run is None:
-        return Origin(name, path, _recorded_base(path, full), full)
-    recipe = load_recipe(run / RECIPE_FILE)
-    is_rounded = recipe.adapter.method == "lora" and recipe.adapter.init == "loftq"
-    return Origin(name, path, recipe.model, full, is_rounded)
+    if full:
+        model = Model(source=str(path)) if run is None else load_recipe(run / RECIPE_FILE).model
+        return Origin(name, path, model, True)
+    base = trained_on(path)
+    return Origin(name, path, base.model, False, base.makes_up_for_rounding)
 
 
 def default_merge_folder(settings: Settings, name: str) -> Path:
     """Where the merge of the run or adapter `name` goes unless somebody says otherwise."""
     return settings.exports / f"{name}-merged"
-
-
-def _recorded_base(path: Path, full: bool) -> Model:
-    if full:
-        return Model(source=str(path))
-    blend = read_blend(path)
-    if blend is not None and blend.model is not None:
-        return blend.model
-    adapter = read_adapter_folder(path)
-    if not adapter.base_name:
-        raise ExportError(f"The adapter {path} does not say which base it was trained on.",
-                          f"Write base_model_name_or_path into its {CONFIG_FILE}.")
-    return Model(source=adapter.base_name, revision=adapter.config.get("revision"))
