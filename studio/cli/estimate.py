@@ -116,8 +116,9 @@ def _of_job(
     from studio.device import pick_device
     from studio.files import free_bytes
     from studio.hardware.chat_memory import estimate_chat
-    from studio.hardware.export_memory import estimate_gguf, estimate_merge
+    from studio.hardware.export_memory import estimate_gguf
     from studio.hardware.free_now import free_now
+    from studio.hardware.merge_memory import estimate_merge
     from studio.main_memory import read_main_memory
 
     if job == "chat":

@@ -66,7 +66,7 @@ class Plan:
         """About how long the writing takes, checks left out."""
         keys = [stage.door.key for stage in self.stages if not stage.why_not]
         return seconds_foretold([*keys, *([MERGED.key] if self.passing_model_bytes else [])],
-                                MERGED.bytes(self.subject) or 0)
+                                self.subject.shape, MERGED.bytes(self.subject) or 0)
 
     @property
     def fits(self) -> bool:

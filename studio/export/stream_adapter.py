@@ -105,7 +105,7 @@ def put_adapter_on(model: Any, adapter: AdapterFolder) -> None:
     from peft import PeftConfig, PeftModel
     from peft.utils import load_peft_weights, set_peft_model_state_dict
 
-    _require_streamed(adapter)
+    require_streamed(adapter)
     of_base = {id(place.tensor) for place in places(model).values()}
     path = str(adapter.path)
     config = PeftConfig.from_pretrained(path)
@@ -132,7 +132,8 @@ def _lacks_numbers(wrapped: nn.Module, of_base: Collection[int]) -> bool:
                for name, buffer in wrapped.named_buffers())
 
 
-def _require_streamed(adapter: AdapterFolder) -> None:
+def require_streamed(adapter: AdapterFolder) -> None:
+    """Raise CannotStream for adapters that PEFT cannot merge module by module."""
     options = adapter.config
     if adapter.method not in _STREAMED:
         raise CannotStream("the adapter is of a kind that is merged as a whole")

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-_NO_WAY_BACK = (NotImplementedError, AttributeError, ValueError, KeyError, IndexError, RuntimeError,
-                StopIteration)
-"""What Transformers' rules raise for tensors that they cannot take apart or put together."""
+_NO_WAY_BACK = (AttributeError, ValueError, KeyError, IndexError, RuntimeError, StopIteration)
+"""What Transformers' rules raise for tensors that they cannot take apart or put together; a rule
+without a way back raises a kind of RuntimeError."""
 
 
 @dataclass(frozen=True)

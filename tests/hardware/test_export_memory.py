@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM
 
+from studio.bench.lora_folders import make_lora_folders
 from studio.export.gguf import GGUF_TYPES, write_gguf
+from studio.export.merge_way import merge_outlook
+from studio.export.origin import find_origin
+from studio.export.plan import look_at
 from studio.files import folder_bytes
-from studio.hardware.export_memory import estimate_gguf, estimate_merge
+from studio.hardware.export_memory import estimate_gguf
+from studio.hardware.merge_memory import estimate_merge
 from studio.models.shape import model_shape
 from studio.recipe import Adapter
 from studio.settings import Settings
+from tests.adapters.families import config_of
+from tests.chat.conftest import make_adapter
 from tests.hardware.shapes import shape_of
 
 
@@ -43,16 +54,60 @@ def test_only_what_cannot_be_merged_layer_by_layer_needs_the_memory_of_the_base(
     assert "largest layer" in plain.moment
 
 
+def _peak_bytes(adapter: Path, output: Path, settings: Settings) -> int:
+    """Of a process that does nothing but merge."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.hardware.measured_job", "merge", str(settings.home), "-",
+         str(adapter), str(output)],
+        capture_output=True, text=True, encoding="utf-8", check=True)
+    return int(done.stdout.split()[-2])
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the constants were measured on Linux")
 def test_a_process_that_merges_holds_and_writes_what_was_estimated(
     starter_model: Path, starter_adapter: Path, settings: Settings, tmp_path: Path
 ) -> None:
     output = tmp_path / "merged"
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.hardware.measured_job", "merge", str(settings.home), "-",
-         str(starter_adapter), str(output)],
-        capture_output=True, text=True, encoding="utf-8", check=True)
-    peak = int(done.stdout.split()[-2])
+    peak = _peak_bytes(starter_adapter, output, settings)
     found = estimate_merge(model_shape(str(starter_model), settings), Adapter())
     assert found.total_bytes == pytest.approx(peak, rel=0.15)
     assert found.disk_bytes == pytest.approx(folder_bytes(output), rel=0.01)
+    outlook = merge_outlook(look_at(find_origin(starter_adapter), settings))
+    assert outlook.way == "plain" and outlook.memory == found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the constants were measured on Linux")
+@pytest.mark.parametrize(("options", "way"), [
+    ({"use_dora": True}, "layers"), ({"init_lora_weights": "orthogonal"}, "whole"),
+], ids=["layers", "whole"])
+def test_what_the_plan_says_of_a_merge_is_what_its_process_holds(
+    starter_model: Path, settings: Settings, tmp_path: Path, options: dict[str, Any], way: str
+) -> None:
+    adapter = make_adapter(starter_model, tmp_path / "adapter", seed=1, **options)
+    outlook = merge_outlook(look_at(find_origin(adapter), settings))
+    assert outlook.way == way
+    peak = _peak_bytes(adapter, tmp_path / "merged", settings)
+    assert outlook.memory.total_bytes == pytest.approx(peak, rel=0.15)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the constants were measured on Linux")
+def test_experts_take_the_memory_of_their_layer_and_not_of_the_base(
+    tiny_model: Path, settings: Settings, tmp_path: Path
+) -> None:
+    base = tmp_path / "mixture"
+    shutil.copytree(tiny_model, base, ignore=shutil.ignore_patterns("*.safetensors", "config*"))
+    config = config_of("mixtral", hidden_size=768, intermediate_size=2688, num_hidden_layers=4,
+                       num_local_experts=8, vocab_size=512)
+    model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.save_pretrained(base, max_shard_size="120MB")
+    parameters = model.num_parameters()
+    del model
+    [adapter] = make_lora_folders(base, tmp_path / "adapters", 1, rank=8)
+    outlook = merge_outlook(look_at(find_origin(adapter), settings))
+    peak = _peak_bytes(adapter, tmp_path / "merged", settings)
+    assert outlook.way == "layers"
+    assert outlook.memory.total_bytes == pytest.approx(peak, rel=0.15)
+    held = sum(piece.bytes for piece in outlook.memory.parts if piece.name != "overhead")
+    assert held < 0.7 * 2 * parameters

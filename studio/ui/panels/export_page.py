@@ -15,6 +15,7 @@ from studio.errors import StudioError
 from studio.export.door import GROUPS, Choices
 from studio.export.doors import DOORS
 from studio.export.plan import look_at, make_plan
+from studio.main_memory import read_main_memory
 from studio.ui import markup
 from studio.ui.adapter_shelf import first_unasked
 from studio.ui.panels import export_view
@@ -83,11 +84,12 @@ def plan_views(studio: Studio, values: dict[str, Any]) -> list[Any]:
         plan = _plan(studio, values)
     except StudioError as error:
         return [markup.note(error.message, error.hint, "warning"), gr.Checkbox(visible=False)]
+    shown = export_view.plan_view(plan, read_main_memory().available_bytes)
     taken = len(plan.taken)
     if not taken:
-        return [export_view.plan_view(plan), gr.Checkbox(value=False, visible=False)]
+        return [shown, gr.Checkbox(value=False, visible=False)]
     label = f"Replace the {counted(taken, 'export')} that {'is' if taken == 1 else 'are'} there"
-    return [export_view.plan_view(plan), gr.Checkbox(visible=True, label=label)]
+    return [shown, gr.Checkbox(visible=True, label=label)]
 
 
 def start(studio: Studio, values: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from studio.export.door import Door
 from studio.export.doors import DOORS, MERGED
 from studio.files import readable_bytes
 from studio.ui import markup
+from studio.ui.charts_memory import legend
 from studio.ui.export_desk import Exporting
 from studio.ui.panels.export_verdict_view import verdict_pill
 from studio.ui.task_view import work_view
@@ -18,6 +19,7 @@ from studio.ui.words import counted
 
 if TYPE_CHECKING:
     from studio.export.chain import Made
+    from studio.export.merge_way import MergeOutlook
     from studio.export.origin import Origin
     from studio.export.plan import Plan, Stage
 
@@ -64,8 +66,8 @@ def origin_view(origin: Origin, kind: str, base: str) -> str:
     return f'<div class="quiet">{escape(what)}.</div>'
 
 
-def plan_view(plan: Plan) -> str:
-    """A line for each format, then the disk space of the whole chain."""
+def plan_view(plan: Plan, free_memory_bytes: int) -> str:
+    """A line for each format, then the disk space of the whole chain and the memory of a merge."""
     rows = "".join(map(_stage_row, plan.stages))
     doors = [stage.door for stage in plan.stages]
     if plan.passing_model_bytes:
@@ -77,7 +79,8 @@ def plan_view(plan: Plan) -> str:
         rows += _row("A GGUF to round from", "deleted at the end",
                      readable_bytes(plan.passing_gguf_bytes))
     return (f'<table class="plain export-plan"><thead><tr><th>Format</th><th>Written as</th>'
-            f'<th class="right">Size</th></tr></thead><tbody>{rows}</tbody></table>{_disk(plan)}')
+            f'<th class="right">Size</th></tr></thead><tbody>{rows}</tbody></table>{_disk(plan)}'
+            f"{merge_view(plan.merge, free_memory_bytes) if plan.merge else ''}")
 
 
 def _stage_row(stage: Stage) -> str:
@@ -100,6 +103,28 @@ def _disk(plan: Plan) -> str:
         return f'<p class="quiet plan-disk">{said} {time}</p>'
     return markup.note(said, "Choose fewer formats, free some space, or start the studio with "
                        "--home on a larger disk.", "problem")
+
+
+_WAYS = {
+    "copied": "The model is copied as it is",
+    "plain": "The adapter is merged from file to file, a layer at a time",
+    "layers": "The adapter is merged from file to file, a layer at a time, by PEFT",
+    "whole": "The base is loaded as a whole to be merged, since {why}",
+}
+
+
+def merge_view(merge: MergeOutlook, free_bytes: int) -> str:
+    """How the adapter will be merged, and the memory of it against what is free."""
+    found = merge.memory
+    how = _WAYS[merge.way].format(why=merge.why_whole)
+    said = (f"{how}: about {readable_bytes(found.total_bytes)} of memory at the peak; "
+            f"{readable_bytes(free_bytes)} are free.")
+    fits = found.high_bytes <= free_bytes
+    head = (f'<p class="quiet plan-disk">{escape(said)}</p>' if fits
+            else markup.note(said, "Close other programs, or unload the model on the Chat tab.",
+                             "warning"))
+    return (f'<div class="job-room">{head}<details><summary>How this comes about</summary>'
+            f"{legend(found.parts, found.job)}</details></div>")
 
 
 def exporting_view(now: Exporting) -> str:
