@@ -38,13 +38,13 @@ class Program:
         self.process.kill()
         self.process.wait()
 
-    def check(self) -> None:
+    def check(self, said_before: int = 0) -> None:
         """No handler failed: the page shows a failure as a short toast that a test may not see.
 
         What the server of the page says of connections that ended is no failure of ours.
         """
-        ours = f'File "{Path(studio.__file__).parent}'
-        assert not any(ours in line for line in self.said), "".join(self.said)
+        ours, lines = f'File "{Path(studio.__file__).parent}', self.said[said_before:]
+        assert not any(ours in line for line in lines), "".join(lines)
 
 
 def start_program(home: Path) -> Program:
@@ -111,11 +111,31 @@ def studio_at() -> Iterator[Callable[[Path], Program]]:
 def idle_studio(
     starter_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Program]:
-    """One studio for the tests that train nothing and leave nothing in its home."""
+    """One studio with the starter model for the tests that bring no run and leave none."""
     program = start_program(_home_with(starter_model, tmp_path_factory.mktemp("idle") / "home"))
     yield program
     program.kill()
     program.check()
+
+
+@pytest.fixture(scope="package")
+def _studio_of_many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    program = start_program(tmp_path_factory.mktemp("shared") / "home")
+    yield program
+    program.kill()
+
+
+@pytest.fixture
+def shared_studio(_studio_of_many: Program) -> Iterator[Program]:
+    """One studio for the tests that need no home of their own: to start one and to load all
+    libraries takes longer than most of them.
+
+    The runs that a test brings are the newest, and have names that no other test gives; of all
+    else it looks only for what is its own.
+    """
+    said_before = len(_studio_of_many.said)
+    yield _studio_of_many
+    _studio_of_many.check(said_before)
 
 
 @pytest.fixture(scope="package")

@@ -47,6 +47,24 @@ def fill_number(page: Any, element: str, value: float) -> None:
     box.blur()
 
 
+def plotted_points(page: Any) -> int:
+    """How many points the loss curve has on the screen."""
+    return int(page.evaluate(
+        "() => Math.max(0, ...[...document.querySelectorAll('#train-plot .js-plotly-plot')]"
+        ".flatMap(plot => (plot.data || []).map(line => (line.x || []).length)))"
+    ))
+
+
+def wait_for_points(page: Any, least: int) -> int:
+    """Wait until it has so many; gives how many it has."""
+    page.wait_for_function(
+        "least => [...document.querySelectorAll('#train-plot .js-plotly-plot')]"
+        ".some(plot => (plot.data || []).some(line => (line.x || []).length >= least))",
+        arg=least, timeout=PATIENCE_MILLISECONDS,
+    )
+    return plotted_points(page)
+
+
 def ask(page: Any, prompt: str, turns: int = 1) -> dict[str, str]:
     """Send a prompt on the Chat tab, and wait until so many turns are answered; the answers to
     this one by column."""
@@ -69,8 +87,13 @@ def wait_until_answered(page: Any, turns: int) -> None:
         arg=turns, timeout=PATIENCE_MILLISECONDS)
 
 
-def run_events(home: Path) -> list[dict[str, Any]]:
-    """What the one run of a home has told, oldest first."""
-    (folder,) = (home / "runs").iterdir()
-    lines = (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()
+def start_training(page: Any, name: str) -> None:
+    """Start the run that the form describes, by its button on the Train tab."""
+    page.locator("#train-name input, #train-name textarea").fill(name)
+    page.locator("#train-start").click()
+
+
+def run_events(home: Path, name: str) -> list[dict[str, Any]]:
+    """What a run has told, oldest first."""
+    lines = (home / "runs" / name / "events.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]

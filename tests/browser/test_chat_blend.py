@@ -28,12 +28,11 @@ def choose_adapters(page: Any, *names: str) -> None:
 
 
 def test_two_adapters_are_blended_and_the_blend_answers(
-    tmp_path: Path, tiny_model: Path, studio_at: Callable[[Path], Program],
-    open_page: Callable[[str], Any]
+    tiny_model: Path, shared_studio: Program, open_page: Callable[[str], Any]
 ) -> None:
-    home = tmp_path / "home"
+    home = shared_studio.home
     home_with_runs(home, tiny_model, ["sweet", "sour"])
-    page = open_page(studio_at(home).url)
+    page = open_page(shared_studio.url)
     show_tab(page, "Chat")
     wait_for_text(page, "#chat-runs", "base.*sour")
     show_tab(page, "Blend")

@@ -25,12 +25,10 @@ def anew(page: Any, prompt: str) -> dict[str, str]:
 
 
 def test_an_adapter_at_strength_0_answers_as_the_base_and_at_1_as_trained(
-    tmp_path: Path, tiny_model: Path, studio_at: Callable[[Path], Program],
-    open_page: Callable[[str], Any]
+    tiny_model: Path, shared_studio: Program, open_page: Callable[[str], Any]
 ) -> None:
-    home = tmp_path / "home"
-    home_with_runs(home, tiny_model, ["first", "second"], {"second": [5]})
-    page = open_page(studio_at(home).url)
+    home_with_runs(shared_studio.home, tiny_model, ["first", "second"], {"second": [5]})
+    page = open_page(shared_studio.url)
     show_tab(page, "Chat")
     # The page has chosen the base and the newest run itself.
     wait_for_text(page, "#chat-runs", "base.*second")

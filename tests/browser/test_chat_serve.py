@@ -32,14 +32,12 @@ def client_of(page: Any) -> openai.OpenAI:
 
 
 def test_the_endpoint_answers_the_openai_client_until_it_is_switched_off(
-    tmp_path: Path, tiny_model: Path, studio_at: Callable[[Path], Program],
-    open_page: Callable[[str], Any]
+    tiny_model: Path, shared_studio: Program, open_page: Callable[[str], Any]
 ) -> None:
-    home = tmp_path / "home"
-    home_with_runs(home, tiny_model, ["orders"])
-    page = open_page(studio_at(home).url)
+    home_with_runs(shared_studio.home, tiny_model, ["served"])
+    page = open_page(shared_studio.url)
     show_tab(page, "Chat")
-    wait_for_text(page, "#chat-runs", "base.*orders")
+    wait_for_text(page, "#chat-runs", "base.*served")
     show_tab(page, "Serve")
     wait_for_text(page, "#serve-status", "No other program can ask")
     page.locator("#serve-make-key").click()
@@ -51,11 +49,11 @@ def test_the_endpoint_answers_the_openai_client_until_it_is_switched_off(
     page.reload()
     show_tab(page, "Chat")
     show_tab(page, "Serve")
-    usage = wait_for_text(page, "#serve-usage", "base.*orders.*model=\"orders\"")
+    usage = wait_for_text(page, "#serve-usage", "base.*served.*model=\"served\"")
     client = client_of(page)
     assert client.api_key.startswith("sk-") and client.api_key not in usage
-    assert [model.id for model in client.models.list()] == ["base", "orders"]
-    for model in ("base", "orders"):
+    assert [model.id for model in client.models.list()] == ["base", "served"]
+    for model in ("base", "served"):
         reply = client.chat.completions.create(model=model, messages=ORDER, max_tokens=4)  # type: ignore[arg-type]
         assert reply.usage and reply.usage.completion_tokens <= 4
     with pytest.raises(openai.AuthenticationError):
@@ -66,7 +64,7 @@ def test_the_endpoint_answers_the_openai_client_until_it_is_switched_off(
     show_tab(page, "Talk")
     page.locator("#chat-prompt textarea").fill("Two pizzas.")
     page.locator("#chat-send").click()
-    page.locator('#chat-board .answer[data-column="orders"]:not([data-ending=""])').wait_for()
+    page.locator('#chat-board .answer[data-column="served"]:not([data-ending=""])').wait_for()
     show_tab(page, "Serve")
     page.locator("#serve-stop").click()
     wait_for_text(page, "#serve-status", "No other program can ask")

@@ -21,13 +21,12 @@ TRY_2 = '#chat-board [data-turn="2"] [data-column="pizza"] .tries'
 
 
 def test_a_conversation_is_held_changed_reopened_and_taught(
-    tmp_path: Path, tiny_model: Path, studio_at: Callable[[Path], Program],
-    open_page: Callable[[str], Any]
+    tiny_model: Path, shared_studio: Program, open_page: Callable[[str], Any]
 ) -> None:
-    home = tmp_path / "home"
+    home = shared_studio.home
     settings = Settings(home=home, offline=True)
     home_with_runs(home, tiny_model, ["pizza"])
-    page = open_page(studio_at(home).url)
+    page = open_page(shared_studio.url)
     show_tab(page, "Chat")
     wait_for_text(page, "#chat-runs", "pizza")
     page.locator("#chat-more button").first.click()
@@ -56,7 +55,8 @@ def test_a_conversation_is_held_changed_reopened_and_taught(
     page.locator("#chat-saved-list .saved-open", has_text="Three pizzas").click()
     wait_until_answered(page, 1)
     ask(page, "And a cola", 2)
-    (row,) = list_conversations(settings)
+    (row,) = [row for row in list_conversations(settings)
+              if row.title.startswith("Three pizzas for Berlin")]
     kept = open_conversation(settings, row.name).conversation
     assert [one.prompt for one in kept.exchanges] == ["Three pizzas for Berlin", "And a cola"]
     assert kept.columns == ["base", "pizza"]
@@ -75,11 +75,10 @@ def test_a_conversation_is_held_changed_reopened_and_taught(
 
 
 def test_a_browser_that_closes_in_the_middle_of_an_answer_frees_the_batch(
-    home: Path, studio_at: Callable[[Path], Program], open_page: Callable[[str], Any]
+    idle_studio: Program, open_page: Callable[[str], Any]
 ) -> None:
     """On the real starter, whose longest answer would take far longer than this test waits."""
-    settings = Settings(home=home, offline=True)
-    url = studio_at(home).url
+    settings, url = Settings(home=idle_studio.home, offline=True), idle_studio.url
     page = open_page(url)
     show_tab(page, "Chat")
     page.locator("#chat-more button").first.click()

@@ -19,7 +19,7 @@ from tests.browser.pages import show_tab, wait_for_text
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
-NAMES = ("base", "orders", "style")
+NAMES = ("base", "terse", "style")
 
 
 def ballot(page: Any, number: int, verdict: str = "") -> Any:
@@ -33,20 +33,19 @@ def choose_columns(page: Any) -> None:
     """The base and both runs answer; the page has chosen the base and the newest itself."""
     wait_for_text(page, "#chat-runs", "base.*style")
     page.locator("#chat-runs input").click()
-    page.get_by_role("option", name=re.compile("orders")).click()
+    page.get_by_role("option", name=re.compile("terse")).click()
     page.keyboard.press("Escape")
-    wait_for_text(page, "#chat-runs", "orders")
+    wait_for_text(page, "#chat-runs", "terse")
 
 
 def test_two_prompts_are_answered_voted_on_blind_and_trained_on(
-    tmp_path: Path, tiny_model: Path, studio_at: Callable[[Path], Program],
-    open_page: Callable[[str], Any]
+    tmp_path: Path, tiny_model: Path, shared_studio: Program, open_page: Callable[[str], Any]
 ) -> None:
-    home = tmp_path / "home"
-    home_with_runs(home, tiny_model, ["orders", "style"])
+    home = shared_studio.home
+    home_with_runs(home, tiny_model, list(NAMES[1:]))
     prompts = tmp_path / "supper.jsonl"
     prompts.write_text('{"prompt": "Two pizzas."}\n{"prompt": "Soup?"}\n', encoding="utf-8")
-    page = open_page(studio_at(home).url)
+    page = open_page(shared_studio.url)
     show_tab(page, "Chat")
     choose_columns(page)
     page.locator("#chat-more button").first.click()
@@ -99,7 +98,7 @@ def test_two_prompts_are_answered_voted_on_blind_and_trained_on(
     page.locator("#votes-train").click()
     wait_for_text(page, "#dataset-found", "Preferences: chosen and rejected")
     wait_for_text(page, "#plan-line", "DPO")
-    (file,) = Settings(home=home).uploads.glob("votes*.jsonl")
-    pairs = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    (written,) = Settings(home=home).uploads.glob("votes*.jsonl")
+    pairs = [json.loads(line) for line in written.read_text(encoding="utf-8").splitlines()]
     assert len(pairs) == 2 and pairs[0]["chosen"] == pairs[1]["chosen"]
     page.locator(f'#dataset-found .found[data-examples="{len(pairs)}"]').wait_for()

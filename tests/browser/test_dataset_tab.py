@@ -18,6 +18,7 @@ from tests.browser.pages import (
     run_events,
     set_number,
     show_tab,
+    start_training,
     wait_for_text,
 )
 from tests.ui.work import short_recipe
@@ -53,12 +54,12 @@ def examples(page: Any, count: int) -> Any:
 
 
 def test_an_odd_csv_is_mapped_cleaned_and_trained_on(
-    tmp_path: Path, odd_csv: Path, tiny_model: Path, studio_at: Callable[[Path], Program],
+    tmp_path: Path, odd_csv: Path, tiny_model: Path, shared_studio: Program,
     open_page: Callable[[str], Any]
 ) -> None:
-    home, recipe = tmp_path / "home", tmp_path / "recipe.yaml"
+    home, recipe = shared_studio.home, tmp_path / "recipe.yaml"
     save_recipe(short_recipe(tiny_model, tmp_path, **UNWATCHED), recipe)
-    page = open_page(studio_at(home).url)
+    page = open_page(shared_studio.url)
     open_recipe(page, recipe)
     show_tab(page, "Dataset")
     examples(page, 12).wait_for()
@@ -102,10 +103,11 @@ def test_an_odd_csv_is_mapped_cleaned_and_trained_on(
     show_tab(page, "Train")
     set_number(page, "training-batch-size", 2)
     set_number(page, "training-max-steps", 2)
-    page.locator("#train-start").click()
-    wait_for_text(page, "#train-status", "Done|finished")
-    assert [event["step"] for event in run_events(home) if event["type"] == "log"] == [1, 2]
-    recipe = next((home / "runs").iterdir()) / "recipe.yaml"
+    start_training(page, "stall")
+    page.locator("#train-status [data-run=stall][data-state=done]").wait_for()
+    assert [event["step"] for event in run_events(home, "stall") if event["type"] == "log"] == [
+        1, 2]
+    recipe = home / "runs" / "stall" / "recipe.yaml"
     assert "stall-cleaned.jsonl" in recipe.read_text(encoding="utf-8")
 
 

@@ -23,12 +23,12 @@ def export_and_wait(page: Any, ending: str) -> str:
 
 
 def test_a_merge_and_a_gguf_are_written_checked_replaced_and_deleted(
-    tmp_path: Path, convertible_model: Path,  # noqa: F811
-    studio_at: Callable[[Path], Program], open_page: Callable[[str], Any],
+    convertible_model: Path,  # noqa: F811
+    shared_studio: Program, open_page: Callable[[str], Any],
 ) -> None:
-    home = tmp_path / "home"
+    home = shared_studio.home
     home_with_runs(home, convertible_model, ["older", "orders"])
-    page = open_page(studio_at(home).url)
+    page = open_page(shared_studio.url)
     show_tab(page, "Export")
     wait_for_text(page, "#export-about", "LoRA of rank 4")
     plan = wait_for_text(page, "#export-plan", "orders-q8_0.gguf.*of disk at the peak")
@@ -68,24 +68,22 @@ def test_a_merge_and_a_gguf_are_written_checked_replaced_and_deleted(
 
 
 def test_what_would_be_sent_to_the_hub_is_shown_before_it_can_be_sent(
-    tmp_path: Path, tiny_model: Path, studio_at: Callable[[Path], Program],
-    open_page: Callable[[str], Any],
+    tiny_model: Path, shared_studio: Program, open_page: Callable[[str], Any],
 ) -> None:
-    home = tmp_path / "home"
-    home_with_runs(home, tiny_model, ["orders"])
-    page = open_page(studio_at(home).url)
+    home_with_runs(shared_studio.home, tiny_model, ["public"])
+    page = open_page(shared_studio.url)
     show_tab(page, "Export")
-    wait_for_text(page, "#export-plan", "orders-merged")
+    wait_for_text(page, "#export-plan", "public-merged")
     for group, name in (("python", "Transformers"), ("gguf", "GGUF q8_0"),
                         ("share", "Adapter alone")):
         page.locator(f"#export-{group} label", has_text=name).click()
-    wait_for_text(page, "#export-plan", "orders-adapter")
+    wait_for_text(page, "#export-plan", "public-adapter")
     export_and_wait(page, "done in.*Adapter alone.*answers the same")
 
     page.locator("#export-hub button").first.click()
     page.locator("#hub-export input").click()
-    page.get_by_role("option", name="orders-adapter").click()
-    page.locator("#hub-repository textarea, #hub-repository input").fill("anna/orders")
+    page.get_by_role("option", name="public-adapter").click()
+    page.locator("#hub-repository textarea, #hub-repository input").fill("anna/public")
     assert not page.locator("#hub-push").is_visible()
     page.locator("#hub-show").click()
     shown = wait_for_text(page, "#hub-plan", "private.*adapter_model.safetensors")

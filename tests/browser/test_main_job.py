@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from studio.recipe import save_recipe
-from tests.browser.conftest import PATIENCE_MILLISECONDS, Program
+from tests.browser.conftest import Program
 from tests.browser.pages import (
     UNWATCHED,
     open_recipe,
     run_events,
     set_number,
     show_tab,
+    start_training,
+    wait_for_points,
     wait_for_text,
 )
 from tests.ui.work import short_recipe
@@ -38,23 +40,6 @@ def shorten(page: Any) -> None:
     set_number(page, "training-max-steps", STEPS)
 
 
-def plotted_points(page: Any) -> int:
-    """How many points the loss curve has on the screen."""
-    return int(page.evaluate(
-        "() => Math.max(0, ...[...document.querySelectorAll('#train-plot .js-plotly-plot')]"
-        ".flatMap(plot => (plot.data || []).map(line => (line.x || []).length)))"
-    ))
-
-
-def wait_for_points(page: Any, least: int) -> int:
-    page.wait_for_function(
-        "least => [...document.querySelectorAll('#train-plot .js-plotly-plot')]"
-        ".some(plot => (plot.data || []).some(line => (line.x || []).length >= least))",
-        arg=least, timeout=PATIENCE_MILLISECONDS,
-    )
-    return plotted_points(page)
-
-
 def test_the_main_job_by_clicking(
     home: Path, studio_at: Callable[[Path], Program], open_page: Callable[[str], Any]
 ) -> None:
@@ -70,8 +55,7 @@ def test_the_main_job_by_clicking(
     wait_for_text(page, "#lora-count", "2,442,240")
 
     shorten(page)
-    page.locator("#train-name input, #train-name textarea").fill("orders")
-    page.locator("#train-start").click()
+    start_training(page, "orders")
     first = wait_for_points(page, 2)
     assert wait_for_points(page, first + 2) > first
 
@@ -84,8 +68,8 @@ def test_the_main_job_by_clicking(
     second.close()
 
     wait_for_text(page, "#train-status", "Done|finished")
-    assert [event["step"] for event in run_events(home) if event["type"] == "log"] == list(
-        range(1, STEPS + 1))
+    logs = [event for event in run_events(home, "orders") if event["type"] == "log"]
+    assert [event["step"] for event in logs] == list(range(1, STEPS + 1))
 
     show_tab(page, "Chat")
     wait_for_text(page, "#chat-runs", "orders")
@@ -118,11 +102,10 @@ def test_a_reload_finds_the_run_and_stop_keeps_what_it_has(
     home, recipe = tmp_path / "home", tmp_path / "recipe.yaml"
     save_recipe(short_recipe(tiny_model, tmp_path, **{
         "training.max_steps": ENDLESS, "training.logging_steps": 1, **UNWATCHED}), recipe)
-    program = studio_at(home)
-    page = open_page(program.url)
+    page = open_page(studio_at(home).url)
     open_recipe(page, recipe)
     show_tab(page, "Train")
-    page.locator("#train-start").click()
+    start_training(page, "endless")
     before = wait_for_points(page, 3)
 
     page.reload()
@@ -131,11 +114,5 @@ def test_a_reload_finds_the_run_and_stop_keeps_what_it_has(
 
     page.locator("#train-stop").click()
     wait_for_text(page, "#train-status", "Stopped")
-    (folder,) = (home / "runs").iterdir()
-    assert (folder / "adapter" / "adapter_model.safetensors").is_file()
-
-    program.kill()
-    again = open_page(studio_at(home).url)
-    show_tab(again, "Train")
-    wait_for_text(again, "#runs-table", "stopped")
-    assert wait_for_points(again, before) >= before
+    wait_for_text(page, "#runs-table", "endless.*stopped")
+    assert (home / "runs" / "endless" / "adapter" / "adapter_model.safetensors").is_file()

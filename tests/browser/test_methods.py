@@ -11,7 +11,7 @@ import pytest
 
 from studio.recipe import save_recipe
 from tests.browser.conftest import Program
-from tests.browser.pages import UNWATCHED, open_recipe, show_tab, wait_for_text
+from tests.browser.pages import UNWATCHED, open_recipe, show_tab, start_training, wait_for_text
 from tests.ui.work import short_recipe
 
 pytestmark = pytest.mark.browser
@@ -68,8 +68,7 @@ def test_a_method_and_an_adapter_bring_their_fields_and_their_learning_rate(
 
 
 def test_data_of_another_format_is_told_and_one_press_takes_a_method_for_it(
-    studio_at: Callable[[Path], Program], open_page: Callable[[str], Any], tiny_model: Path,
-    tmp_path: Path,
+    shared_studio: Program, open_page: Callable[[str], Any], tiny_model: Path, tmp_path: Path,
 ) -> None:
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text("".join(json.dumps({
@@ -78,7 +77,7 @@ def test_data_of_another_format_is_told_and_one_press_takes_a_method_for_it(
     recipe = tmp_path / "recipe.yaml"
     save_recipe(short_recipe(tiny_model, tmp_path, **{
         "data.source": str(pairs), **UNWATCHED}), recipe)
-    page = open_page(studio_at(tmp_path / "home").url)
+    page = open_page(shared_studio.url)
     open_recipe(page, recipe)
     for tab, note in (("Dataset", "#dataset-method-data"), ("Train", "#train-method-data")):
         show_tab(page, tab)
@@ -89,8 +88,8 @@ def test_data_of_another_format_is_told_and_one_press_takes_a_method_for_it(
     shown(page, "field-preference-loss")
 
     # The method trains, and its margin has a plot of its own.
-    page.locator("#train-start").click()
-    page.locator("#train-status .run-head[data-state=done]").wait_for()
+    start_training(page, "pairs")
+    page.locator("#train-status [data-run=pairs][data-state=done]").wait_for()
     wait_for_text(page, "#train-status", r"Preferences \(DPO\).*margin")
     shown(page, "train-measured")
 
