@@ -1,8 +1,8 @@
 """About how long formats take to write, checks left out: rough, from single measurements.
 
-On two cores of a Xeon with the starter model (0.27 GB), those of GPTQ and AWQ beside other work;
-what the adapter as GGUF and the script take is a guess. Another PC may take a third or three times
-as long.
+On two cores of a Xeon with the starter model (0.27 GB); what the adapter as GGUF and the script
+take is a guess. Another PC may take a third or three times as long. GPTQ and AWQ are foretold for
+its processor, which a GPU beats many times over.
 """
 
 from __future__ import annotations
@@ -10,19 +10,30 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from studio.export.gguf import CONVERTED_TYPES
+from studio.export.quantize_shape import (
+    CALIBRATION_ROWS,
+    ROW_TOKENS,
+    plan_of,
+    processor_seconds,
+)
+from studio.models.shape import ModelShape
 
 _FIXED_AND_PER_GB = {
     "merged": (1.0, 4.0), "gguf": (5.0, 10.0), "k-quant": (0.0, 25.0), "lora-gguf": (6.0, 0.0),
-    "nf4": (6.0, 15.0), "gptq": (10.0, 540.0), "awq": (10.0, 540.0), "script": (5.0, 0.0),
+    "nf4": (6.0, 15.0), "script": (5.0, 0.0),
 }
 """Seconds whatever the size, and for each GB of the whole model. All GGUF types share one
-conversion; each k-quant is rounded from it. GPTQ and AWQ as they are written here, untuned."""
+conversion; each k-quant is rounded from it."""
+_LOADING_SECONDS = 20.0
+"""What AutoRound takes before it rounds, and to write."""
 
 
-def seconds_foretold(keys: Collection[str], model_bytes: int) -> float:
+def seconds_foretold(keys: Collection[str], shape: ModelShape, model_bytes: int) -> float:
     """Of the doors with these keys together; `model_bytes` is what the whole model weighs."""
     types = [key.removeprefix("gguf:") for key in keys if key.startswith("gguf:")]
     work = [key for key in keys if key in _FIXED_AND_PER_GB]
     work += ["gguf"] * bool(types) + ["k-quant"] * len(set(types) - set(CONVERTED_TYPES))
     return sum(fixed + per_gb * model_bytes / 1e9
-               for fixed, per_gb in map(_FIXED_AND_PER_GB.__getitem__, work))
+               for fixed, per_gb in map(_FIXED_AND_PER_GB.__getitem__, work)) + sum(
+        _LOADING_SECONDS + processor_seconds(plan_of(shape, format), rows * ROW_TOKENS)
+        for format, rows in CALIBRATION_ROWS.items() if format in keys)

@@ -22,6 +22,8 @@ from studio.errors import ExportError, SetupError
 from studio.export.calibration import calibration_rows
 from studio.export.output import Written, end_if_stopped, folder_to_write, reported
 from studio.export.quantize_shape import (
+    CALIBRATION_ROWS,
+    ROW_TOKENS,
     Format,
     Plan,
     plan_of,
@@ -50,7 +52,6 @@ from studio.training.environment import library_versions
 
 MODULE, PACKAGE, READER = "auto_round", "auto-round", "auto-round-lib"
 _FEW_TOKENS = 8192
-_ROWS: dict[Format, int] = {"gptq": 64, "awq": 16}
 _BLOCKS = re.compile(r"^Quantizing .*?(\d+)/(\d+) \[")
 
 
@@ -70,12 +71,12 @@ class Rounding:
     group_size: int | None = None
     tuning_steps: int = 0
     rows: int | None = None
-    row_tokens: int = 512
+    row_tokens: int = ROW_TOKENS
 
     @property
     def wanted_rows(self) -> int:
-        """`rows`, or what is enough: AWQ does with few (arXiv:2306.00978, section 5.3)."""
-        return self.rows or _ROWS[self.format]
+        """`rows`, or what is enough."""
+        return self.rows or CALIBRATION_ROWS[self.format]
 
 
 def require_auto_round() -> None:
@@ -156,12 +157,9 @@ def _card(plan: Plan, rows: list[list[int]]) -> str:
 
 def _first_words(name: str, plan: Plan, rounding: Rounding, rows: list[list[int]]) -> str:
     """What is about to happen, and without a GPU how long it will take."""
-    import psutil
-
     if pick_device().kind == "cuda" or rounding.tuning_steps:
         return f"Loading {name}"
-    cores = psutil.cpu_count(logical=False) or 1
-    minutes = processor_seconds(plan, sum(map(len, rows)), cores) / 60
+    minutes = processor_seconds(plan, sum(map(len, rows))) / 60
     return f"Loading {name}; rounding takes about {max(1, round(minutes))} min on this processor"
 
 

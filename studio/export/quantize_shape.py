@@ -20,6 +20,10 @@ Format = Literal["gptq", "awq"]
 FORMATS: tuple[str, ...] = get_args(Format)
 GROUP_SIZES = (128, 64, 32)
 """What the kernels of vLLM, ExLlama, and Marlin take; large groups are smaller on disk."""
+CALIBRATION_ROWS: dict[Format, int] = {"gptq": 64, "awq": 16}
+"""Of `ROW_TOKENS` each, which the model is measured on; AWQ does with few (arXiv:2306.00978, 5.3).
+"""
+ROW_TOKENS = 512
 _SIDES = 32
 """Kernels read both sides of a layer in tiles of 32; AutoRound leaves other layers in 16 bits."""
 _NAMES_BYTES = 450
@@ -93,8 +97,12 @@ def quantized_bytes(model_folder: Path, shape: ModelShape, plan: Plan) -> int:
     return rest + packed + beside_weights_bytes(model_folder)
 
 
-def processor_seconds(plan: Plan, tokens: int, cores: int) -> float:
-    """About how long rounding takes without a GPU and without tuning, nothing else at work."""
+def processor_seconds(plan: Plan, tokens: int, cores: int | None = None) -> float:
+    """About how long rounding takes without a GPU and without tuning, nothing else at work; on all
+    `cores` of this PC unless told."""
+    import psutil
+
+    cores = cores or psutil.cpu_count(logical=False) or 1
     weights = sum(one.inputs * one.outputs * one.count for one in plan.rounded)
     each = _SEARCH_SECONDS + _PASS_SECONDS * _PASSES[plan.format] * tokens
     return weights * each / cores

@@ -12,6 +12,7 @@ from studio.errors import DataError, ExportError, ModelError, SetupError
 from studio.export import quantize
 from studio.export.calibration import calibration_data, calibration_rows
 from studio.export.origin import find_origin
+from studio.export.pace import seconds_foretold
 from studio.export.quantize import Rounding, write_quantized
 from studio.export.quantize_shape import (
     group_sizes_for,
@@ -107,6 +108,8 @@ def test_the_starter_takes_minutes_on_a_processor_and_a_large_model_hours() -> N
     assert 60 < processor_seconds(plan_of(starter, "gptq"), 32_768, cores=2) < 120
     assert 180 < processor_seconds(plan_of(starter, "awq"), 8192, cores=2) < 400
     assert processor_seconds(plan_of(large, "awq"), 8192, cores=8) > 3600
+    foretold = [seconds_foretold(keys, starter, 0) for keys in ([], ["gptq"], ["gptq", "awq"])]
+    assert foretold == sorted(set(foretold)) and foretold[0] == 0
 
 
 def test_everything_is_checked_before_the_package_is_asked_for(
