@@ -103,7 +103,7 @@ def _planned(wish: Wish, settings: Any) -> dict[str, Any]:
     return {"name": plan.name, "yaml": yaml_text(plan), "words": plan.words, "bytes": plan.bytes,
             "memory_bytes": plan.memory_bytes, "fetched_bytes": plan.fetched_bytes,
             "free_bytes": plan.free_bytes, "fits": plan.fits, "is_taken": plan.is_taken,
-            "notes": list(plan.notes)}
+            "notes": [*plan.notes, *filter(None, (plan.memory_warning,))]}
 
 
 def _told(made: Any) -> dict[str, Any]:

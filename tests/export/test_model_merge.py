@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def test_the_yaml_of_an_average_is_what_was_chosen(
     weights = (three[1] / "model.safetensors").stat().st_size
     assert weights <= found.bytes < weights + 20_000 and found.fits and not found.is_taken
     assert found.memory_bytes > found.bytes and found.fetched_bytes == 0
+    assert "close other programs" in replace(found, memory_bytes=10**15).memory_warning
     assert str(three[1]) not in yaml_text(found, shared=True)
 
 

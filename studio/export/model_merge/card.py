@@ -10,6 +10,7 @@ from studio.export.model_merge.configuration import CONFIG_FILE, yaml_text
 from studio.export.model_merge.methods import METHODS
 from studio.export.origin import Origin
 from studio.export.shared_base import SharedBase, shared_base
+from studio.export.whole_model import where_it_came_from
 from studio.recipe import Model
 
 if TYPE_CHECKING:
@@ -68,10 +69,16 @@ def _made_of(plan: MergePlan, shared: Sequence[SharedBase]) -> str:
     rows = []
     for given, one in zip(plan.everyone, shared, strict=True):
         is_base = given not in plan.parts
-        note = f" ({one.note})" if one.note else ""
+        note = "".join(f" ({text})" for text in (one.note, _origin_words(given)) if text)
         called = f"`{given.name}`, from {one.link}" if given.name != one.name else one.link
         rows.append((called + note, "base" if is_base else _share(plan, given)))
     return table(("Model", "How much"), rows)
+
+
+def _origin_words(given: Given) -> str:
+    """What an export of the studio was made of."""
+    told = where_it_came_from(given.folder) if given.folder is not None else {}
+    return f"{told['adapter']} on {told['base']}" if {"adapter", "base"} <= told.keys() else ""
 
 
 def _share(plan: MergePlan, given: Given) -> str:

@@ -98,7 +98,7 @@ def whole_model_source(given: str, settings: Settings) -> str:
     if given == STARTER or path.is_dir():
         return given if given == STARTER else str(_result_in(path.absolute()))
     if Path(given).name == given and given not in (".", ".."):
-        for folder in (settings.exports / given, settings.runs / given):
+        for folder in (settings.exports / given, settings.runs / given, settings.models / given):
             if folder.is_dir():
                 return str(_result_in(folder))
     return given

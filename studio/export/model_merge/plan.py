@@ -45,7 +45,7 @@ class MergePlan:
     its own, else the first of `parts`. `tokens`: "copied" where all models know the same.
 
     `bytes` of the result, `fetched_bytes` of what is not on this PC yet, `memory_bytes` of the
-    process at its peak, about.
+    process at its peak, about. `notes` are what to know of the result.
     """
 
     name: str
@@ -66,6 +66,15 @@ class MergePlan:
     def fits(self) -> bool:
         """Whether the disk has room, with something to spare."""
         return (self.bytes + self.fetched_bytes) * SPARE <= self.free_bytes
+
+    @property
+    def memory_warning(self) -> str:
+        """That the memory which is free now will not do; empty if it will."""
+        available = read_main_memory().available_bytes
+        if self.memory_bytes <= available:
+            return ""
+        return (f"It takes about {readable_bytes(self.memory_bytes)} of memory, and only "
+                f"{readable_bytes(available)} are free: close other programs first.")
 
     @property
     def is_taken(self) -> bool:
@@ -111,7 +120,7 @@ def plan_merge(wish: Wish, settings: Settings) -> MergePlan:
     return MergePlan(
         name, settings.exports / name, method, mix, found, base, dtype_name, tokens, size,
         sum(_fetched_bytes(one) for one in everyone), memory, free_bytes(settings.exports),
-        tuple(_notes(method, base, found, tokens, memory)))
+        tuple(_notes(method, base, found, tokens)))
 
 
 def _require_numbers(parts: Sequence[Part], method: Method) -> None:
@@ -178,8 +187,8 @@ def _memory_bytes(method: Method, everyone: Sequence[Given], result_bytes: int) 
     return _PROGRAM_BYTES + largest * _WIDE_BYTES * copies + min(result_bytes, SHARD_BYTES)
 
 
-def _notes(method: Method, base: Given, parts: Sequence[Given], tokens: TokensFrom,
-           memory_bytes: int) -> Iterator[str]:
+def _notes(method: Method, base: Given, parts: Sequence[Given],
+           tokens: TokensFrom) -> Iterator[str]:
     total = math.fsum(one.weight for one in parts)
     if method.name == "dare_linear" and total > 1.0001:
         yield (f"The weights add up to {total:g}: DARE adds the changes, so the result moves "
@@ -188,10 +197,6 @@ def _notes(method: Method, base: Given, parts: Sequence[Given], tokens: TokensFr
     templates = {_template(one) for one in (base, *parts)} - {None}
     if len(templates) > 1:
         yield f"Their chat templates differ: the result has that of {base.name}."
-    available = read_main_memory().available_bytes
-    if memory_bytes > available:
-        yield (f"It takes about {readable_bytes(memory_bytes)} of memory, and only "
-               f"{readable_bytes(available)} are free: close other programs first.")
 
 
 def _token_notes(base: Given, parts: Sequence[Given], tokens: TokensFrom) -> Iterator[str]:

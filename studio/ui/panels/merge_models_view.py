@@ -51,6 +51,8 @@ def plan_view(plan: MergePlan) -> str:
     if not plan.fits:
         told.append(markup.note("There is not room enough on the disk.", "Free some space, or "
                                 "start the studio with --home on a larger disk.", "problem"))
+    if plan.memory_warning:
+        told.append(markup.note(plan.memory_warning, level="warning"))
     if plan.is_taken:
         told.append(markup.note(f"There is an export named {plan.name} already.",
                                 "Give another name, or tick that it is to be replaced.",
