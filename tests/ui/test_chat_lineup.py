@@ -74,11 +74,11 @@ def test_what_trained_every_weight_is_no_column_and_the_person_is_led_to_choose_
             trained("other", QWEN, **whole)]
     assert no_columns([trained("a")], "starter") == ""
     said = no_columns(runs[2:], "starter")
-    assert said == ("old trained every weight, so it is a model of its own and cannot be a column "
-                    "over this base. To ask it, choose old (all weights trained) as the base "
-                    "model.")
+    assert said == ("The run old trained every weight, so it is a model of its own and cannot be a "
+                    "column over this base. To ask it, choose old (all weights trained) as the "
+                    "base model.")
     said = no_columns([dataclasses.replace(runs[0], is_finished=False), *runs], "starter")
-    assert "new, new and old trained every weight" in said
+    assert "The runs new, new and old trained every weight" in said
     assert said.endswith("such as new, step 5 (all weights trained).")
     labels = [label for label, _ in bases(runs, all_offers(runs, ()), "starter")]
     assert "new, step 5 (all weights trained)" in labels

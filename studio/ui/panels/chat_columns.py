@@ -111,10 +111,10 @@ def no_columns(trained: Sequence[Trained], base: str) -> str:
     if len(whole) > MOST_NAMED:
         names += f" and {len(whole) - MOST_NAMED} more"
     if len(whole) == 1:
-        return (f"{names} trained every weight, so it is a model of its own and cannot be a column "
-                f"over this base. To ask it, choose {label} as the base model.")
-    return (f"{names} trained every weight, so they are models of their own and cannot be columns "
-            f"over this base. To ask one, choose it as the base model, such as {label}.")
+        return (f"The run {names} trained every weight, so it is a model of its own and cannot be "
+                f"a column over this base. To ask it, choose {label} as the base model.")
+    return (f"The runs {names} trained every weight, so they are models of their own and cannot be "
+            f"columns over this base. To ask one, choose it as the base model, such as {label}.")
 
 
 def _whole_label(one: Trained, checkpoint: Path | None = None) -> str:
