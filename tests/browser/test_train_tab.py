@@ -16,6 +16,7 @@ from tests.browser.pages import (
     open_recipe,
     set_number,
     show_tab,
+    wait_for_points,
     wait_for_text,
 )
 from tests.ui.work import short_recipe
@@ -123,10 +124,13 @@ def test_a_queue_outlives_a_reload_and_a_kill_and_a_paused_run_goes_on(
     wait_for_order(page, ["long"])
     wait_for_text(page, "#queue-waiting", f"goes on after step {paused_at:,} of {LONG_STEPS}")
 
-    # Killed while it is paused: it goes on after the restart, and no step is trained twice.
+    # Killed while it is paused: the next studio draws what it has told, it goes on, and no step is
+    # trained twice.
     program.kill()
     page = open_page(studio_at(home).url)
     show_part(page, "Run")
+    wait_for_points(page, paused_at)
+    wait_for_text(page, "#runs-table", "long.*paused")
     page.evaluate(RECORD_NOTIFICATIONS)
     page.locator("#notify summary").click()
     page.get_by_label("Show a notification").check()
