@@ -31,6 +31,7 @@ from studio.export.rewriting import GENERATION_FILE
 from studio.export.stored import StoredWeights, stored_weights
 from studio.export.stream import CannotStream, Changes, stored_by_name, write_config, write_merged
 from studio.files import (
+    disk_errors_told,
     file_sha256,
     folder_bytes,
     folder_written_whole,
@@ -38,7 +39,7 @@ from studio.files import (
     write_json_safely,
 )
 from studio.models.folder import ModelFolder, read_config
-from studio.models.tokenizer_files import copy_tokenizer
+from studio.models.tokenizer_files import copy_tokenizer, tokenizer_files
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.settings import Settings
 from studio.training.environment import library_versions
@@ -83,7 +84,8 @@ def merge(run_or_adapter: Path, output: Path, settings: Settings, *, dequantized
     started = time.monotonic()
     output = folder_to_write(output, overwrite)
     origin = find_origin(run_or_adapter)
-    with folder_written_whole(output) as folder:
+    with disk_errors_told(output.parent, "The merged model"), \
+            folder_written_whole(output) as folder:
         if origin.is_full_model:
             notes = _copy_model(origin, folder, progress, stop)
         else:
@@ -202,9 +204,14 @@ def _write_tokenizer(folder: Path, work: _Merge) -> None:
         # Saving brings the code along that a tokenizer of its own needs.
         load_tokenizer(ModelFolder(source, work.origin.name, str(source)),
                        trust_remote_code=True).save_pretrained(folder)
-    elif not copy_tokenizer(source, folder):
+    elif not copy_tokenizer(source, folder) or not _has_tokenizer(folder):
         raise ModelError(f"Neither {work.origin.name} nor {work.base.name} has a tokenizer.",
                          "Fetch the base again: it needs tokenizer.json beside its weights.")
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    """Whether there is more than a chat template, which says nothing of the tokens."""
+    return any(file.suffix != ".jinja" for file in tokenizer_files(folder))
 
 
 def _made_of(origin: Origin, dequantized: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -218,14 +219,53 @@ def test_a_failing_merge_leaves_nothing_and_an_older_one_stays(
 ) -> None:
     def full_disk(step: Step) -> None:
         if step.what == "Merging and writing the model" and step.done:
-            raise OSError("No space left on device")
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     target = settings.exports / "merged"
     before = merge(adapter, target, settings)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(DiskError, match=r"merged model cannot be written.*No space left"):
         merge(adapter, target, settings, overwrite=True, progress=full_disk)
     assert before.path.is_dir() and (target / "model.safetensors").is_file()
     assert not list(settings.exports.glob(f"{PARTIAL}*"))
+
+
+def test_a_disk_that_fills_up_while_a_model_in_memory_is_saved_is_told_as_such(
+    tmp_path: Path
+) -> None:
+    from safetensors import SafetensorError
+
+    from studio.export.rewriting import save_weights
+
+    class Model:
+        def __init__(self, said: str) -> None:
+            self.said = said
+
+        def save_pretrained(self, folder: Path, **options: object) -> None:
+            raise SafetensorError(self.said)
+
+    # As safetensors said it on a file system of 300 KB.
+    full = "Error while serializing: I/O error: No space left on device (os error 28)"
+    with pytest.raises(OSError, match="No space left on device") as told:
+        save_weights(Model(full), tmp_path)
+    assert told.value.errno == errno.ENOSPC
+    with pytest.raises(SafetensorError, match="os error 281"):
+        save_weights(Model("Error (os error 281)"), tmp_path)
+
+
+def test_a_base_without_a_tokenizer_is_a_sentence(
+    tiny_model: Path, settings: Settings, tmp_path: Path
+) -> None:
+    """A chat template is none."""
+    base = shutil.copytree(tiny_model, tmp_path / "mute",
+                           ignore=shutil.ignore_patterns("tokenizer*"))
+    assert (base / "chat_template.jinja").is_file()
+    adapter = make_adapter(tiny_model, tmp_path / "adapter", seed=2)
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    write_json_safely(adapter / "adapter_config.json",
+                      config | {"base_model_name_or_path": str(base)})
+    with pytest.raises(ModelError, match="Neither adapter nor mute has a tokenizer"):
+        merge(adapter, settings.exports / "merged", settings)
+    assert list(settings.exports.iterdir()) == []
 
 
 def test_nothing_is_overwritten_unless_asked_and_nothing_foreign_ever(
