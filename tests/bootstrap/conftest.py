@@ -19,7 +19,10 @@ from tests.bootstrap.tiny_checkout import TinyCheckout, make_checkout
 def empty_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment with pip and nothing else; only copied."""
     folder = tmp_path_factory.mktemp("empty") / ".venv"
-    venv.EnvBuilder(with_pip=True, symlinks=sys.platform != "win32").create(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        # What pip is compiled to belongs beside it, to be copied with it.
+        patch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+        venv.EnvBuilder(with_pip=True, symlinks=sys.platform != "win32").create(folder)
     return folder
 
 
