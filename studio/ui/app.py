@@ -67,7 +67,7 @@ def build_app(studio: Studio) -> gr.Blocks:
         looked_at = {name: one for name, one in shared.ticks.inputs().items()
                      if not isinstance(one, gr.State)}
         place = {"place": shared.place} if shared.place else {}
-        send_as_one(demo, {**shared.fields, **place, **looked_at}, form)
+        send_as_one(demo, {**shared.fields, **place, **looked_at, **shared.along}, form)
     _show_no_progress(demo, timer)
     _put_unseen_first(demo)
     return demo
@@ -100,7 +100,7 @@ def _show_no_progress(demo: gr.Blocks, first: gr.Timer) -> None:
 
 def _is_unseen(block: Any) -> bool:
     return isinstance(block, gr.State) or (
-        isinstance(block, gr.JSON) and block.visible == "hidden")
+        isinstance(block, gr.JSON | gr.Textbox | gr.Checkbox) and block.visible == "hidden")
 
 
 def _wire_readouts(studio: Studio, shared: Shared) -> None:

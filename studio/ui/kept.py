@@ -28,7 +28,7 @@ _KEEP = """(asked, ...values) => {
 
 def kept_by_browser() -> gr.Textbox:
     """What is kept, on its way from the browser: empty until it has answered."""
-    return gr.Textbox("", visible=False)
+    return gr.Textbox("", visible="hidden")
 
 
 def restore_script(key: str) -> str:

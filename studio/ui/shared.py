@@ -7,7 +7,7 @@ count) is a readout: one handler computes a `Reading`, each readout turns it int
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -64,6 +64,8 @@ class Shared:
     """Chooses what the memory is planned for: this PC, or a card of the list."""
     compared: Component | None = None
     """Chooses the runs that are laid over one another."""
+    along: dict[str, Component] = field(default_factory=dict)
+    """Others whose values travel with the form, by a name for each (`sheet.py`)."""
     ticks: Ticks = field(default_factory=Ticks)
     readouts: list[Readout] = field(default_factory=list)
     newest: Newest = field(default_factory=Newest)
@@ -74,6 +76,12 @@ class Shared:
     def when_complete(self, wire: Callable[[], None]) -> None:
         """Call `wire` once every panel is built: for events that need another panel's fields."""
         self._later.append(wire)
+
+    def send_along(self, components: Iterable[Component]) -> None:
+        """Send what these hold with the form: for inputs of what comes unasked, such as when the
+        page opens. Gradio's page tells every input of every event that has run, at each later one.
+        """
+        self.along.update({f"c{one._id}": one for one in components})
 
     def complete(self) -> None:
         """Every panel is built; run what waited for that, in order."""

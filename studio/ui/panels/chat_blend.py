@@ -87,7 +87,7 @@ def _build_making() -> dict[str, Any]:
 def _wire(studio: Studio, shared: Shared, parts: dict[str, Any], lineup: Lineup) -> None:
     seen, base = seen_by_page(), lineup.own["base"]
     form = {name: parts[name] for name in CHOSEN}
-    looked_at = [base, parts["adapters"], seen]
+    looked_at = {"base": base, "adapters": parts["adapters"], "seen": seen}
     shown = [*(parts[name] for name in page.PARTS), seen]
 
     def refresh(base: str, adapters: Any, seen: dict[str, Any]) -> list[Any]:
@@ -97,9 +97,11 @@ def _wire(studio: Studio, shared: Shared, parts: dict[str, Any], lineup: Lineup)
         page.start_blend(studio, name or "", values)
         return ""
 
-    shared.ticks.add(refresh, looked_at, shown)
-    shared.demo.load(refresh, looked_at, shown, **QUIET)
-    base.change(refresh, looked_at, shown, trigger_mode="always_last", **QUIET)
+    shared.send_along(form.values())
+    shared.ticks.add(refresh, outputs=shown, named=looked_at)
+    shared.demo.load(refresh, inputs_kwargs=looked_at, outputs=shown, **QUIET)
+    base.change(refresh, inputs_kwargs=looked_at, outputs=shown, trigger_mode="always_last",
+                **QUIET)
     parts["adapters"].change(
         lambda adapters: page.weights_value(studio, adapters or []), parts["adapters"],
         parts["weights"], trigger_mode="always_last", **QUIET)
@@ -112,7 +114,7 @@ def _wire(studio: Studio, shared: Shared, parts: dict[str, Any], lineup: Lineup)
           trigger_mode="always_last", **QUIET)
     made = parts["make"].click(guarded(make), inputs_kwargs={"name": parts["name"], **form},
                                outputs=parts["name"], **PRIVATE)
-    made.then(refresh, looked_at, shown, **QUIET)
+    made.then(refresh, inputs_kwargs=looked_at, outputs=shown, **QUIET)
     parts["stop"].click(lambda: studio.blending.stop(), None, None, **QUIET)
 
 

@@ -118,6 +118,7 @@ def _wire(studio: Studio, shared: Shared, parts: dict[str, Any]) -> None:
         page.start(studio, values)
         return page.page(studio, NEVER)
 
+    shared.send_along(form.values())
     shared.ticks.add(refresh, outputs=shown, named={"seen": seen})
     shared.demo.load(refresh, inputs_kwargs={"seen": seen}, outputs=shown, **QUIET)
     gr.on([parts["models"].change, parts["method"].change],

@@ -24,7 +24,7 @@ from studio.ui.panels import (
     train_samples,
 )
 from studio.ui.seen import NEVER
-from studio.ui.shared import PRIVATE, QUIET, Shared, recipe_of
+from studio.ui.shared import QUIET, Shared, recipe_of
 
 if TYPE_CHECKING:
     from studio.ui.panels.queue_panel import QueuePart
@@ -81,8 +81,7 @@ def _wire_start(
         controls.start.click(
             guarded(start_run), inputs_kwargs={
                 "name": controls.name, "isolated": controls.isolated, **shared.form()},
-            outputs=[controls.name, chosen, parts, *run.shown],
-            show_progress_on=controls.name, **PRIVATE)
+            outputs=[controls.name, chosen, parts, *run.shown], **QUIET)
 
     shared.when_complete(with_whole_form)
 
@@ -109,10 +108,9 @@ def _wire_add(
     def with_whole_form() -> None:
         form = {"name": controls.name, "isolated": controls.isolated, **shared.form()}
         outputs = [controls.name, parts, *queue.shown]
-        told = {"show_progress_on": controls.name, **PRIVATE}
-        controls.add.click(guarded(add_run), inputs_kwargs=form, outputs=outputs, **told)
+        controls.add.click(guarded(add_run), inputs_kwargs=form, outputs=outputs, **QUIET)
         controls.grid.add.click(
             guarded(add_grid), inputs_kwargs={"lines": controls.grid.lines, **form},
-            outputs=outputs, **told)
+            outputs=outputs, **QUIET)
 
     shared.when_complete(with_whole_form)
