@@ -34,7 +34,7 @@ SPARE = 1.1
 _WIDE_BYTES = 4
 """Everything is computed in float32, whatever is written."""
 _NARROW_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-_PROGRAM_BYTES = 700_000_000
+_PROGRAM_BYTES = 800_000_000
 """What Python, torch and mergekit take before the first tensor."""
 TokensFrom = Literal["copied", "base", "union"]
 
