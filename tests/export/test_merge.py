@@ -279,7 +279,7 @@ def test_nothing_is_overwritten_unless_asked_and_nothing_foreign_ever(
     letters = settings.exports / "letters"
     letters.mkdir()
     (letters / "to-anna.txt").write_text("Dear Anna", encoding="utf-8")
-    with pytest.raises(ExportError, match="did not export"):
+    with pytest.raises(ExportError, match="nothing that the studio exported"):
         merge(adapter, letters, settings, overwrite=True)
     assert (letters / "to-anna.txt").exists()
 

@@ -133,7 +133,7 @@ def test_a_press_without_mergekit_or_on_a_taken_name_starts_nothing(
     monkeypatch.setattr("studio.export.model_merge.require_mergekit", lambda: None)
     with pytest.raises(ExportError, match="exists already"):
         page.start(studio, values(sweet, sour, name="sweet"))
-    with pytest.raises(ExportError, match="did not export"):
+    with pytest.raises(ExportError, match="nothing that the studio exported"):
         page.start(studio, values(sweet, sour, name="sweet", replace=True))
     assert studio.merging.snapshot().state == "idle"
 
