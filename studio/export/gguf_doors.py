@@ -29,6 +29,8 @@ _GGUF_PURPOSES = {
 _GGUF = "gguf:"
 _EXACT = {"float16": "f16", "bfloat16": "bf16"}
 """The type that keeps every number as it is stored, by torch's name for that."""
+GGUF_FAMILY = "gguf"
+"""All types are written in one go: what they are rounded from is made once and then deleted."""
 
 
 def _gguf_door(outtype: str) -> Door:
@@ -41,7 +43,8 @@ def _gguf_door(outtype: str) -> Door:
         return why_no_merge(subject)
 
     return Door(f"{_GGUF}{outtype}", "gguf", f"GGUF {outtype}", _GGUF_PURPOSES[outtype],
-                f"-{outtype}.gguf", size, _write_ggufs, why_not, needs_model=True, family="gguf")
+                f"-{outtype}.gguf", size, _write_ggufs, why_not, needs_model=True,
+                family=GGUF_FAMILY)
 
 
 def passing_gguf_bytes(keys: Collection[str], subject: Subject) -> int:

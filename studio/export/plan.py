@@ -15,7 +15,7 @@ from studio.adapters.folder import WEIGHTS_FILE
 from studio.errors import ExportError
 from studio.export.door import Choices, Door, Subject
 from studio.export.doors import MERGED, doors_of
-from studio.export.gguf_doors import passing_gguf_bytes
+from studio.export.gguf_doors import GGUF_FAMILY, passing_gguf_bytes
 from studio.export.merge_way import MergeOutlook, merge_outlook
 from studio.export.output import read_report
 from studio.export.pace import seconds_foretold
@@ -57,9 +57,14 @@ class Plan:
 
     @property
     def needed_bytes(self) -> int:
-        """Disk space that the whole chain takes at its peak."""
-        return (self.passing_model_bytes + self.passing_gguf_bytes
-                + sum(stage.bytes or 0 for stage in self.stages))
+        """Disk space that the whole chain takes at its peak: all that is written by then, and what
+        others are made of for as long as it is there."""
+        written = peak = self.passing_model_bytes
+        for stage in self.stages:
+            written += stage.bytes or 0
+            beside = self.passing_gguf_bytes if stage.door.family == GGUF_FAMILY else 0
+            peak = max(peak, written + beside)
+        return peak
 
     @property
     def seconds(self) -> float:

@@ -175,3 +175,17 @@ def test_learned_tokens_cannot_be_merged_but_are_passed_on_alone(
               plan_of(prompt, settings, list(DOORS)).stages}
     assert "cannot be merged" in closed["merged"] and "cannot be merged" in closed["gguf:q8_0"]
     assert not closed["adapter"]
+
+
+def test_what_a_gguf_is_rounded_from_takes_no_room_beside_what_is_written_later(
+    wide_model: Path, settings: Settings, tmp_path: Path
+) -> None:
+    origin = find_origin(make_adapter(wide_model, tmp_path / "adapter", seed=1))
+    subject = look_at(origin, settings)
+    ggufs = make_plan(subject, ["gguf:q4_k_m", "gguf:q8_0"])
+    both = make_plan(subject, ["gguf:q4_k_m", "gguf:q8_0", "nf4"])
+    later = next(stage.bytes for stage in both.stages if stage.door.key == "nf4") or 0
+    assert both.passing_gguf_bytes > later > 0
+    assert both.needed_bytes == ggufs.needed_bytes
+    assert ggufs.needed_bytes == ggufs.passing_model_bytes + ggufs.passing_gguf_bytes + sum(
+        stage.bytes or 0 for stage in ggufs.stages)
