@@ -143,7 +143,7 @@ def prepare_environment(settings: Settings) -> None:
     Telemetry is off, the page's temporary files and the Hub's cache lie where they are expected,
     OpenMP threads sleep instead of spinning, since the page shares the cores with training, and
     torch's CUDA allocator enlarges blocks where the system can, since freed ones of another length
-    would lie idle.
+    would lie idle. No proxy stands between this PC and itself.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["WANDB_ERROR_REPORTING"] = "False"
@@ -156,9 +156,17 @@ def prepare_environment(settings: Settings) -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
     if _gpu_blocks_can_stretch() and not any(name in os.environ for name in _ALLOCATOR_VARIABLES):
         os.environ[_ALLOCATOR_VARIABLES[0]] = _STRETCH
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = _with_this_pc(os.environ.get(name, ""))
     if settings.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
         os.environ["HF_DATASETS_OFFLINE"] = "1"
+
+
+def _with_this_pc(hosts: str) -> str:
+    """The hosts that are reached without a proxy, and this PC."""
+    known = [host.strip() for host in hosts.split(",") if host.strip()]
+    return ",".join([*known, *(host for host in ("127.0.0.1", "localhost") if host not in known)])
 
 
 def _folders(value: str | None) -> tuple[Path, ...]:

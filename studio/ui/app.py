@@ -149,6 +149,8 @@ def start_app(settings: Settings, *, port: int, studio: Studio | None = None) ->
         max_file_size="4gb", allowed_paths=[], theme=theme.StudioTheme(),
         css_paths=[ASSETS / "studio.css", ASSETS / "work.css"], js=_OPENING_SCRIPT,
         favicon_path=ASSETS / "icon.svg",
+        # No look by gradio whether it can be reached: on a busy PC it gives up after three seconds.
+        _frontend=False,
         app_kwargs={
             "middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=ALLOWED_HOSTS)],
             "routes": notify.routes(studio),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,11 +33,17 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> gr.Blocks:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app.Running]:
-    """The page, answering on a free port."""
+    """The page, answering on a free port of a PC whose network has a proxy, which is away."""
     home = tmp_path_factory.mktemp("served") / "home"
-    running = app.start_app(Settings(home=home, offline=True), port=0)
-    yield running
-    running.close()
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("HTTP_PROXY", "http_proxy"):
+            environment.setenv(name, "http://127.0.0.1:9")
+        for name in ("NO_PROXY", "no_proxy"):
+            environment.setenv(name, "example.com")
+        running = app.start_app(Settings(home=home, offline=True), port=0)
+        assert os.environ["no_proxy"] == "example.com,127.0.0.1,localhost"
+        yield running
+        running.close()
 
 
 def _components(page: gr.Blocks) -> dict[str, dict[str, Any]]:
