@@ -61,10 +61,11 @@ class SharedBase:
 
 def shared_base(origin: Origin, settings: Settings) -> SharedBase:
     """The base of `origin`. A base that is not on this PC any more is named all the same."""
+    starter = starter_base(origin, settings)
+    if starter is not None:
+        return starter
     found = find_on_this_pc(origin.model, settings)
     folder = found.path if found is not None else None
-    if origin.model.source == STARTER or (folder is not None and (folder / ORIGIN_FILE).is_file()):
-        return _starter(folder)
     given = typed_path(origin.model.source)
     if not (given.is_absolute() or given.is_dir()) and is_hub_id(origin.model.source):
         source = origin.model.source
@@ -85,6 +86,15 @@ def license_files(model: Model, settings: Settings) -> list[Path]:
         return []
     return sorted({path for name in LICENSE_NAMES for path in found.path.glob(name)
                    if path.is_file()})
+
+
+def starter_base(origin: Origin, settings: Settings) -> SharedBase | None:
+    """The same where it is the starter model, None for any other; asks nobody on the network."""
+    found = find_on_this_pc(origin.model, settings)
+    folder = found.path if found is not None else None
+    is_starter = origin.model.source == STARTER or (
+        folder is not None and (folder / ORIGIN_FILE).is_file())
+    return _starter(folder) if is_starter else None
 
 
 def _starter(folder: Path | None) -> SharedBase:

@@ -131,3 +131,14 @@ def test_a_verification_comes_back_from_plain_values() -> None:
     assert verification_from(found.to_dict()) == found
     assert found.answer_agreement == 1 and found.is_good
     assert not replace(found, checks=(Check("template", False, "Other."),)).is_good
+
+
+def test_rounding_what_was_rounded_before_may_take_back_what_was_learned() -> None:
+    from studio.export.shared_base import SharedBase
+    from studio.export.verify.check import _notes
+
+    starter = SharedBase("small", note="Its weights come from a 4-bit copy.")
+    assert "take back" in _notes(CASE, starter)[0]
+    for case, base in ((replace(CASE, precision=""), starter), (CASE, None),
+                       (CASE, SharedBase("small"))):
+        assert not any("take back" in note for note in _notes(case, base))

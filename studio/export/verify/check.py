@@ -12,6 +12,7 @@ from pathlib import Path
 from studio.errors import ModelError
 from studio.export.origin import Origin
 from studio.export.output import end_if_stopped
+from studio.export.shared_base import SharedBase, starter_base
 from studio.export.verify.artifact import kind_of_artifact, opened_artifact
 from studio.export.verify.asked import Answer, Asked
 from studio.export.verify.checks import stop_check, template_check
@@ -36,6 +37,8 @@ _LISTED_NOTE = ("llama.cpp names the thousand likeliest tokens at each place; al
 _FEW_TOKENS = 100
 _FEW_NOTE = ("Only {tokens} answer tokens were read, so the numbers are rough; more data held out "
              "(data.eval_fraction) would give better ones.")
+_STEPS_NOTE = ("Rounding to nearly the same steps again can take back part of what was learned; 8 "
+               "bits keep it.")
 _PRECISION_NOTE = "The live model is the adapter over its base in {how}, as it was trained."
 
 
@@ -61,7 +64,8 @@ def verify(
         artifact=artifact.name, kind=kind, origin=origin.name, base=origin.base_to_show,
         program=case.program, sample=known.sample.said, level=verdict.level,
         summary=verdict.summary, measures=case.measures, answers=case.answers,
-        checks=case.checks, warnings=verdict.warnings, notes=_notes(case),
+        checks=case.checks, warnings=verdict.warnings,
+        notes=_notes(case, starter_base(origin, settings)),
         seconds=round(time.monotonic() - started, 3), versions=_versions())
     write_report(artifact, found, asks_own_data=known.sample.is_own_data)
     return found
@@ -116,8 +120,9 @@ def _measures(asked: Asked, known: Reference, progress: Progress,
     return measured(pairs) if pairs else None
 
 
-def _notes(case: Case) -> tuple[str, ...]:
-    notes = []
+def _notes(case: Case, starter: SharedBase | None) -> tuple[str, ...]:
+    """What to know of the numbers. The weights of a `starter` with a note were rounded before."""
+    notes = [f"{starter.note} {_STEPS_NOTE}"] if starter and starter.note and case.precision else []
     found = case.measures
     if found is not None and found.kl_is_lower_bound:
         notes.append(_LISTED_NOTE)
