@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 STUDIO = ROOT / "studio"
 FLOORS = (
     {"errors", "settings", "progress", "files", "arbiter", "child", "device", "recipe", "presets",
-     "runs", "ownership", "extras", "json_lines", "main_memory", "allocator",
+     "runs", "ownership", "extras", "import_gate", "json_lines", "main_memory", "allocator",
      "story", "measures", "about", "comparison", "bootstrap"},
     {"models", "adapters", "hardware", "data"},
     {"training"},
