@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -29,15 +30,22 @@ def _weights(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def overfits(make_recipe: MakeRecipe) -> MakeRecipe:
-    """A recipe whose held-out loss is best after about eight steps and then rises."""
+def overfits(tmp_path: Path, make_recipe: MakeRecipe) -> MakeRecipe:
+    """A recipe whose held-out loss rises, whatever the processor rounds: it is held out what the
+    data teach never to say."""
+    said = {"train": "aaa aaa aaa", "held-out": "xyz xyz xyz"}
+    for name, answer in said.items():
+        row = {"messages": [{"role": "user", "content": "What now?"},
+                            {"role": "assistant", "content": answer}]}
+        (tmp_path / f"{name}.jsonl").write_text((json.dumps(row) + "\n") * 4, encoding="utf-8")
 
     def make(**values: Any) -> Recipe:
         return make_recipe(**{
             "adapter__method": "lora", "training__learning_rate": 5e-2, "adapter__alpha": 64,
             "training__scheduler": "constant", "training__max_steps": 24, "training__batch_size": 1,
-            "data__eval_fraction": 0.5, "data__loss_on": "all", "training__eval_steps": 2,
-            "training__save_total_limit": 1, **values})
+            "data__source": str(tmp_path / "train.jsonl"), "data__held_out": "file",
+            "data__eval_source": str(tmp_path / "held-out.jsonl"),
+            "training__eval_steps": 2, "training__save_total_limit": 1, **values})
 
     return make
 
@@ -85,9 +93,8 @@ def test_the_best_evaluation_is_the_result_where_the_recipe_wants_it(
     import torch
     from safetensors.torch import load_file
 
-    values = {} if method == "lora" else {
-        "training__learning_rate": 0.1, "training__max_steps": 8}  # wild: it gets worse at once
-    run = _run(settings, overfits(training__keep="best", adapter__method=method, **values))
+    run = _run(settings, overfits(training__keep="best", training__max_steps=8,
+                                  adapter__method=method))
     story = run.story()
     assert story.state == "done" and story.best is not None
     best = story.best[0]
