@@ -39,6 +39,9 @@ def export(
     own_data: Annotated[bool, typer.Option(
         "--own-data", help="Let the run's training data say which weights matter where a GGUF is "
         "rounded (importance matrix).")] = False,
+    tune: Annotated[bool, typer.Option(
+        "--tune", help="Tune the rounding of GPTQ and AWQ: nearer to the model in training, but "
+        "longer work (--plan says how long).")] = False,
     plan_only: Annotated[bool, typer.Option(
         "--plan", help="Only say what it would take; write nothing.")] = False,
     overwrite: Overwrite = False, home: Home = None, offline: Offline = False,
@@ -53,7 +56,8 @@ def export(
         from studio.export.door import Choices
         from studio.export.plan import look_at, make_plan
 
-        subject = look_at(origin_of(model, settings), settings, Choices(dequantized, own_data))
+        choices = Choices(dequantized, own_data, tune)
+        subject = look_at(origin_of(model, settings), settings, choices)
         plan = make_plan(subject, formats or ["gguf:q8_0"], name)
         if plan_only:
             return _planned(plan)

@@ -32,11 +32,13 @@ class Choices:
     """What a person may choose besides the doors.
 
     `dequantized`: merge into the rounded base of a run that trained over one. `own_data`: let the
-    run's own training data say which weights matter where a GGUF is rounded.
+    run's own training data say which weights matter where a GGUF is rounded. `tuned`: tune the
+    rounding of GPTQ and AWQ by gradient steps.
     """
 
     dequantized: bool = False
     own_data: bool = False
+    tuned: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from studio.errors import ExportError, SetupError
 from studio.export.door import Door, Subject, Work, why_no_merge
 from studio.export.gguf_doors import GGUF_DOORS
 from studio.export.output import Written
-from studio.export.quantize_shape import Format, plan_of, quantized_bytes
+from studio.export.quantize_shape import TUNING_STEPS, Format, plan_of, quantized_bytes
 
 ALL = "all"
 """Stands for every door that is open to what is exported."""
@@ -68,9 +68,10 @@ def _rounded_door(format: Format, label: str, purpose: str) -> Door:
         from studio.export.calibration import calibration_data
         from studio.export.quantize import Rounding, write_quantized
 
-        rounding = Rounding(format, calibration_data(work.subject.origin))
-        return (write_quantized(work.model, work.output, rounding, work.subject.settings,
-                                **work.how),)
+        subject = work.subject
+        rounding = Rounding(format, calibration_data(subject.origin),
+                            tuning_steps=TUNING_STEPS if subject.choices.tuned else 0)
+        return (write_quantized(work.model, work.output, rounding, subject.settings, **work.how),)
 
     def why_not(subject: Subject) -> str:
         from studio.export.quantize import require_auto_round

@@ -13,6 +13,7 @@ from studio.export.gguf import CONVERTED_TYPES
 from studio.export.quantize_shape import (
     CALIBRATION_ROWS,
     ROW_TOKENS,
+    calibration_rows_for,
     plan_of,
     processor_seconds,
 )
@@ -28,12 +29,16 @@ _LOADING_SECONDS = 20.0
 """What AutoRound takes before it rounds, and to write."""
 
 
-def seconds_foretold(keys: Collection[str], shape: ModelShape, model_bytes: int) -> float:
-    """Of the doors with these keys together; `model_bytes` is what the whole model weighs."""
+def seconds_foretold(keys: Collection[str], shape: ModelShape, model_bytes: int, *,
+                     tuning_steps: int = 0) -> float:
+    """Of the doors with these keys together; `model_bytes` is what the whole model weighs, and
+    `tuning_steps` what the rounding of GPTQ and AWQ is tuned by."""
     types = [key.removeprefix("gguf:") for key in keys if key.startswith("gguf:")]
     work = [key for key in keys if key in _FIXED_AND_PER_GB]
     work += ["gguf"] * bool(types) + ["k-quant"] * len(set(types) - set(CONVERTED_TYPES))
     return sum(fixed + per_gb * model_bytes / 1e9
                for fixed, per_gb in map(_FIXED_AND_PER_GB.__getitem__, work)) + sum(
-        _LOADING_SECONDS + processor_seconds(plan_of(shape, format), rows * ROW_TOKENS)
-        for format, rows in CALIBRATION_ROWS.items() if format in keys)
+        _LOADING_SECONDS + processor_seconds(
+            plan_of(shape, format), calibration_rows_for(format, tuning_steps) * ROW_TOKENS,
+            tuning_steps)
+        for format in CALIBRATION_ROWS if format in keys)

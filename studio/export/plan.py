@@ -19,6 +19,7 @@ from studio.export.gguf_doors import GGUF_FAMILY, passing_gguf_bytes
 from studio.export.merge_way import MergeOutlook, merge_outlook
 from studio.export.output import read_report
 from studio.export.pace import seconds_foretold
+from studio.export.quantize_shape import TUNING_STEPS
 from studio.files import file_sha256, free_bytes, safe_name, with_spare
 from studio.runs import checkpoint_step
 
@@ -71,7 +72,8 @@ class Plan:
         """About how long the writing takes, checks left out."""
         keys = [stage.door.key for stage in self.stages if not stage.why_not]
         return seconds_foretold([*keys, *([MERGED.key] if self.passing_model_bytes else [])],
-                                self.subject.shape, MERGED.bytes(self.subject) or 0)
+                                self.subject.shape, MERGED.bytes(self.subject) or 0,
+                                tuning_steps=TUNING_STEPS if self.subject.choices.tuned else 0)
 
     @property
     def fits(self) -> bool:

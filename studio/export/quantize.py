@@ -22,10 +22,10 @@ from studio.errors import ExportError, SetupError
 from studio.export.calibration import calibration_rows
 from studio.export.output import Written, end_if_stopped, folder_to_write, reported
 from studio.export.quantize_shape import (
-    CALIBRATION_ROWS,
     ROW_TOKENS,
     Format,
     Plan,
+    calibration_rows_for,
     plan_of,
     processor_seconds,
     quantized_bytes,
@@ -61,9 +61,9 @@ class Rounding:
     `calibration.calibration_data`); `group_size` None takes the largest that fits.
 
     `tuning_steps` 0 rounds every weight to the nearest value, errors weighted by the data. With
-    more AutoRound tunes the rounding by so many gradient steps a block: better, but hours of work
-    without a GPU (200 is usual). `rows` of `row_tokens` tokens are read; None takes what the format
-    needs.
+    more AutoRound tunes the rounding by so many gradient steps a block: better, but long work
+    without a GPU (see `TUNING_STEPS`). `rows` of `row_tokens` tokens are read; None takes what the
+    format needs.
     """
 
     format: Format
@@ -76,7 +76,7 @@ class Rounding:
     @property
     def wanted_rows(self) -> int:
         """`rows`, or what is enough."""
-        return self.rows or CALIBRATION_ROWS[self.format]
+        return self.rows or calibration_rows_for(self.format, self.tuning_steps)
 
 
 def require_auto_round() -> None:
@@ -157,9 +157,9 @@ def _card(plan: Plan, rows: list[list[int]]) -> str:
 
 def _first_words(name: str, plan: Plan, rounding: Rounding, rows: list[list[int]]) -> str:
     """What is about to happen, and without a GPU how long it will take."""
-    if pick_device().kind == "cuda" or rounding.tuning_steps:
+    if pick_device().kind == "cuda":
         return f"Loading {name}"
-    minutes = processor_seconds(plan, sum(map(len, rows))) / 60
+    minutes = processor_seconds(plan, sum(map(len, rows)), rounding.tuning_steps) / 60
     return f"Loading {name}; rounding takes about {max(1, round(minutes))} min on this processor"
 
 

@@ -106,6 +106,7 @@ def test_the_starter_takes_minutes_on_a_processor_and_a_large_model_hours() -> N
     starter, large = known_shape("starter"), known_shape("Qwen/Qwen3-8B")
     assert starter is not None and large is not None
     assert 60 < processor_seconds(plan_of(starter, "gptq"), 32_768, cores=2) < 120
+    assert 240 < processor_seconds(plan_of(starter, "gptq"), 8192, 20, cores=2) < 700
     assert 180 < processor_seconds(plan_of(starter, "awq"), 8192, cores=2) < 400
     assert processor_seconds(plan_of(large, "awq"), 8192, cores=8) > 3600
     foretold = [seconds_foretold(keys, starter, 0) for keys in ([], ["gptq"], ["gptq", "awq"])]

@@ -62,7 +62,7 @@ def trained(tmp_path: Path, tiny_model: Path) -> Studio:
 def values(source: str | None, *ticked: str, **others: Any) -> dict[str, Any]:
     """What the page sends."""
     groups = {group: [key for key in ticked if DOORS[key].group == group] for group in GROUPS}
-    return {"source": source, "name": "", "dequantized": False, "own_data": False,
+    return {"source": source, "name": "", "dequantized": False, "own_data": False, "tuned": False,
             "check": False, "replace": False,
             **groups, **others}
 

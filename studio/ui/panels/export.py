@@ -82,6 +82,10 @@ def _build_doors(parts: dict[str, Any]) -> None:
             False, label="Let the run's own data say which weights matter", visible=False,
             elem_id="export-own-data",
             info="Where a GGUF is rounded to 2 to 6 bits (importance matrix). Takes longer.")
+        parts["tuned"] = gr.Checkbox(
+            False, label="Tune the rounding of GPTQ and AWQ", visible=False,
+            elem_id="export-tuned", info="Nearer to the model in training. Takes several times as "
+            "long.")
         parts["closed"] = gr.HTML(elem_id="export-closed", padding=False)
 
 
@@ -114,7 +118,8 @@ def _wire(studio: Studio, shared: Shared, parts: dict[str, Any],
     shown = [*(parts[name] for name in WORK_PARTS), seen]
     looking = {"source": parts["source"], "seen": seen}
     chosen = {name: parts[name] for name in (
-        "source", "name", *GROUPS, "dequantized", "own_data", "check", "replace")}
+        "source", "name", *GROUPS, "dequantized", "own_data", "tuned", "check",
+        "replace")}
     planning: dict[str, Any] = {
         "fn": lambda **values: plan_views(studio, values), "inputs_kwargs": chosen,
         "outputs": [parts[name] for name in PLAN_PARTS], "trigger_mode": "always_last", **QUIET}
@@ -138,6 +143,7 @@ def _wire(studio: Studio, shared: Shared, parts: dict[str, Any],
         lambda **values: choice_view(studio, values), inputs_kwargs=chosen,
         outputs=[parts[name] for name in CHOICE_PARTS], trigger_mode="always_last", **QUIET,
     ).then(**planning)
-    moved = [*(parts[group].input for group in GROUPS), parts["dequantized"].input,
-             parts["name"].blur, parts["name"].submit, shelf.rows.change]
+    moved = [*(parts[group].input for group in GROUPS),
+             parts["dequantized"].input, parts["tuned"].input, parts["name"].blur,
+             parts["name"].submit, shelf.rows.change]
     gr.on(moved, **planning)

@@ -15,6 +15,7 @@ from studio.errors import StudioError
 from studio.export.door import GROUPS, Choices
 from studio.export.doors import DOORS
 from studio.export.plan import look_at, make_plan
+from studio.export.quantize_shape import FORMATS
 from studio.main_memory import read_main_memory
 from studio.ui import markup
 from studio.ui.adapter_shelf import first_unasked
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from studio.ui.studio import Studio
 
 WORK_PARTS = ("source", "work", "stop", "start")
-CHOICE_PARTS = ("about", *GROUPS, "closed", "dequantized", "own_data")
+CHOICE_PARTS = ("about", *GROUPS, "closed", "dequantized", "own_data", "tuned")
 PLAN_PARTS = ("plan", "replace")
 
 
@@ -71,7 +72,8 @@ def choice_view(studio: Studio, values: dict[str, Any]) -> list[Any]:
     return [export_view.origin_view(origin, _kind_words(origin),
                                     base_label(origin.base_to_show)), *groups,
             export_view.closed_view(stages), _switch(is_rounded),
-            _switch(origin.run is not None)]
+            _switch(origin.run is not None),
+            _switch(any(stage.door.key in FORMATS and not stage.why_not for stage in stages))]
 
 
 def plan_views(studio: Studio, values: dict[str, Any]) -> list[Any]:
@@ -108,7 +110,8 @@ def _subject(studio: Studio, values: dict[str, Any]) -> Subject:
     origin = origin_of(studio, values["source"])
     studio.warm_up()
     return look_at(origin, studio.settings, Choices(bool(values["dequantized"]),
-                                                       bool(values["own_data"])))
+                                                       bool(values["own_data"]),
+                                                       bool(values["tuned"])))
 
 
 def _ticked(values: dict[str, Any]) -> list[str]:
