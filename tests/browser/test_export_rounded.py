@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from studio.export.output import read_report as told
+from studio.export.quantize_shape import TUNING_STEPS
 from studio.export.verify import read_report
 from tests.browser.chat_runs import home_with_runs
 from tests.browser.conftest import Program
@@ -32,9 +34,11 @@ def test_both_are_written_on_the_runs_own_data_and_checked(
     for name in ("GPTQ", "AWQ"):
         page.locator("#export-gpu label", has_text=name).click()
     wait_for_text(page, "#export-plan", "orders-gptq.*orders-awq")
+    page.locator("#export-tuned input").check()
     # Random weights are not made to be rounded: that they answer alike is not asked.
     export_and_wait(page, "done in.*GPTQ.*AWQ")
     for name in ("orders-gptq", "orders-awq"):
+        assert told(home / "exports" / name)["tuning_steps"] == TUNING_STEPS
         found = read_report(home / "exports" / name)
         assert found is not None and found.measures is not None, name
         assert found.kind == "model folder" and "held out" in found.sample
