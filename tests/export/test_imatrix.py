@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from studio.device import pick_device
 from studio.errors import DataError
 from studio.export.gguf import write_ggufs
 from studio.export.imatrix import Importance, write_importance
@@ -35,7 +36,8 @@ def test_the_matrix_is_the_mean_square_of_what_enters_each_layer(
     found = libgguf.load_imatrix(tmp_path / "imatrix.gguf")
     layers = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
     assert set(found) == {f"blk.{block}.{layer}.weight" for block in (0, 1) for layer in layers}
-    assert found[NAME] == pytest.approx(_measured(wide_model, data, settings), rel=1e-4)
+    within = 1e-4 if pick_device().fast_dtype == "float32" else 5e-2
+    assert found[NAME] == pytest.approx(_measured(wide_model, data, settings), rel=within)
 
 
 def _measured(model: Path, data: Data, settings: Settings) -> Any:

@@ -188,7 +188,9 @@ def test_a_run_that_another_program_trains_is_named_with_what_to_do(
     finally:
         other.cancel()
         other.wait()
-    JobRunner(settings, arbiter).start(make_recipe(training__max_steps=1), "ours")
+    jobs = JobRunner(settings, arbiter)
+    jobs.start(make_recipe(training__max_steps=1), "ours")
+    jobs.wait()  # two trainings in one process would share Accelerate's state
 
 
 def test_a_run_whose_folder_is_gone_leaves_its_trouble_with_the_runner(

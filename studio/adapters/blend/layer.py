@@ -127,8 +127,9 @@ def _shortened(a: torch.Tensor, b: torch.Tensor, rank: int) -> tuple[torch.Tenso
     """
     import torch
 
-    qb, rb = torch.linalg.qr(b)
-    qa, ra = torch.linalg.qr(a.T)
+    # Taken apart in 32 bits: there is no such algorithm for 16.
+    qb, rb = torch.linalg.qr(b.float())
+    qa, ra = torch.linalg.qr(a.T.float())
     left, strengths, right = torch.linalg.svd(rb @ ra.T)
     return (right[:rank] @ qa.T).contiguous(), (qb @ (left[:, :rank] * strengths[:rank]))
 
