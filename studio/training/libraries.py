@@ -10,27 +10,27 @@ import gc
 import sys
 import threading
 
+from studio.import_gate import closed_gate
+
 _lock = threading.Lock()
 _are_loaded = False
 
 
 def load_libraries() -> None:
-    """Import them; returns at once when that is done.
-
-    Under a lock, since several threads importing the same large library at the same time can see
-    halves of it.
-    """
+    """Import them; returns at once when that is done. Whoever imports one of them by itself
+    meanwhile waits for its turn."""
     global _are_loaded
     with _lock:
         if not _are_loaded:
             was_looking, is_first = gc.isenabled(), "torch" not in sys.modules
             gc.disable()
             try:
-                import datasets  # noqa: F401
-                import peft  # noqa: F401
-                import torch  # noqa: F401
-                import transformers  # noqa: F401
-                from trl import SFTTrainer  # noqa: F401
+                with closed_gate():
+                    import datasets  # noqa: F401
+                    import peft  # noqa: F401
+                    import torch  # noqa: F401
+                    import transformers  # noqa: F401
+                    from trl import SFTTrainer  # noqa: F401
             finally:
                 if is_first:  # else a model may be among the objects already
                     gc.freeze()

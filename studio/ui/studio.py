@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from studio.arbiter import Arbiter
-from studio.import_gate import closed_gate
 from studio.settings import Settings
 
 if TYPE_CHECKING:
@@ -251,12 +250,10 @@ class Studio:
             return self._findings
 
     def warm_up(self) -> None:
-        """Import the engine's slow libraries; returns at once when that is done. Whoever needs one
-        of them meanwhile waits for its turn."""
+        """Import the engine's slow libraries; returns at once when that is done."""
         from studio.training.libraries import load_libraries
 
-        with closed_gate():
-            load_libraries()
+        load_libraries()
 
     def warm_up_soon(self, delay_seconds: float = 1.0) -> None:
         """The same on a thread of its own, after the first page had its turn."""
