@@ -17,7 +17,7 @@ from gradio.components import Component
 from studio.recipe import Recipe, form_from_recipe, recipe_from_form
 from studio.recipe.usual import usual_values
 from studio.ui.newest import Asked, Newest
-from studio.ui.ticks import Ticks
+from studio.ui.ticks import Ticks, name_of
 
 if TYPE_CHECKING:
     from studio.ui.reading import Reading
@@ -81,7 +81,7 @@ class Shared:
         """Send what these hold with the form: for inputs of what comes unasked, such as when the
         page opens. Gradio's page tells every input of every event that has run, at each later one.
         """
-        self.along.update({f"c{one._id}": one for one in components})
+        self.along.update({name_of(one): one for one in components})
 
     def complete(self) -> None:
         """Every panel is built; run what waited for that, in order."""

@@ -53,7 +53,7 @@ class Ticks:
 
     def inputs(self) -> dict[str, Component]:
         """What all readers read, by a name for each component."""
-        return {_name(one): one for reader in self.readers
+        return {name_of(one): one for reader in self.readers
                 for one in (*reader.inputs, *reader.named.values())}
 
     def read_all(self, **values: Any) -> list[Any]:
@@ -64,13 +64,14 @@ class Ticks:
         return [update for reader in self.readers for update in _updates(reader, values)]
 
 
-def _name(component: Component) -> str:
+def name_of(component: Component) -> str:
+    """For what has no name of its own."""
     return f"c{component._id}"
 
 
 def _updates(reader: Reader, values: Mapping[str, Any]) -> list[Any]:
-    places = [values[_name(one)] for one in reader.inputs]
-    named = {name: values[_name(one)] for name, one in reader.named.items()}
+    places = [values[name_of(one)] for one in reader.inputs]
+    named = {name: values[name_of(one)] for name, one in reader.named.items()}
     try:
         found = reader.read(*places, **named)
     except StudioError:
