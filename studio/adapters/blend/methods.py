@@ -7,10 +7,13 @@ arXiv:2311.03099; PEFT's names are kept.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from studio.errors import ModelError
 
+Way = TypeVar("Way")
 USUAL_DENSITY = 0.5
 """The share of numbers that pruning keeps unless somebody says otherwise."""
 
@@ -102,13 +105,19 @@ class Mix:
         return USUAL_DENSITY if self.density is None else self.density
 
 
+def way_named(name: str, ways: Mapping[str, Way], doing: str) -> Way:
+    """The one of that name. Raises ModelError, which names the nearest; `doing` what they are ways
+    of."""
+    if name not in ways:
+        near = difflib.get_close_matches(name, ways, n=1)
+        raise ModelError(f"There is no way of {doing} named {name!r}.",
+                         f"Did you mean {near[0]}?" if near else f"Take {', '.join(ways)}.")
+    return ways[name]
+
+
 def require_possible(mix: Mix) -> Method:
     """The row of `mix.method`. Raises ModelError for a value that the method cannot take."""
-    method = METHODS.get(mix.method)
-    if method is None:
-        near = difflib.get_close_matches(mix.method, METHODS, n=1)
-        raise ModelError(f"There is no way of mixing named {mix.method!r}.",
-                         f"Did you mean {near[0]}?" if near else f"Take {', '.join(METHODS)}.")
+    method = way_named(mix.method, METHODS, "mixing")
     if mix.density is not None:
         _require_density(mix.density, method)
     if mix.rank is not None:

@@ -6,11 +6,11 @@ arXiv:2203.05482, TIES arXiv:2306.01708, DARE arXiv:2311.03099.
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from studio.adapters.blend.methods import way_named
 from studio.errors import ModelError
 
 USUAL_DENSITY = 0.5
@@ -85,11 +85,7 @@ class Mix:
 
 def require_possible(mix: Mix) -> Method:
     """The row of `mix.method`. Raises ModelError for a value that it cannot take."""
-    method = METHODS.get(mix.method)
-    if method is None:
-        near = difflib.get_close_matches(mix.method, METHODS, n=1)
-        raise ModelError(f"There is no way of merging models named {mix.method!r}.",
-                         f"Did you mean {near[0]}?" if near else f"Take {', '.join(METHODS)}.")
+    method = way_named(mix.method, METHODS, "merging models")
     if method.needs_base and not mix.base.strip():
         raise ModelError(
             f"{method.label} works on what each model changed of a base, and no base is chosen.",

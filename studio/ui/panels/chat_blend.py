@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from studio.adapters.blend.methods import USUAL_DENSITY, Mix
+from studio.adapters.blend.methods import METHODS, USUAL_DENSITY, Mix
 from studio.ui import markup
 from studio.ui.guard import guarded
 from studio.ui.panels import chat_blend_page as page
@@ -18,6 +18,7 @@ from studio.ui.panels import chat_blend_view as view
 from studio.ui.panels.chat_lineup import Lineup
 from studio.ui.panels.chat_sampling import SamplingPart
 from studio.ui.panels.chat_sliders import sliders
+from studio.ui.panels.mixing_view import way_choices, way_view
 from studio.ui.question import build_question
 from studio.ui.seen import seen_by_page
 from studio.ui.shared import PRIVATE, QUIET, Shared
@@ -55,11 +56,11 @@ def _build_choice() -> dict[str, Any]:
             [], value=[], multiselect=True, max_choices=page.MOST_PARTS, allow_custom_value=True,
             label="Adapters to mix", elem_id="blend-adapters", scale=3,
             info=f"Two to {page.MOST_PARTS}: runs, their checkpoints, earlier blends.")
-        method = gr.Dropdown(view.method_choices(), value=usual, label="How", scale=2,
+        method = gr.Dropdown(way_choices(METHODS), value=usual, label="How", scale=2,
                              elem_id="blend-method", info="The first fits nearly always.")
     weights = sliders("Weight", view.WEIGHTS_WORDS, lowest=LEAST_WEIGHT, highest=MOST_WEIGHT,
                       usual=page.USUAL_WEIGHT, elem_id="blend-weights")
-    about = gr.HTML(view.method_view(usual), elem_id="blend-about", padding=False)
+    about = gr.HTML(way_view(METHODS[usual]), elem_id="blend-about", padding=False)
     with gr.Row(equal_height=False):
         density = gr.Slider(0.05, 1, USUAL_DENSITY, step=0.05, buttons=[], label="Share kept",
                             visible=False, elem_id="blend-density",

@@ -26,7 +26,9 @@ from studio.ui.panels.chat_columns import (
 )
 from studio.ui.panels.chat_lineup_page import offers_now
 from studio.ui.panels.chat_sliders import SliderRow, chosen_numbers, sliders_value
+from studio.ui.panels.mixing_view import way_view
 from studio.ui.seen import Part, fresh_updates
+from studio.ui.task_buttons import start_part, stop_part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,7 +106,7 @@ def weights_value(studio: Studio, adapters: Sequence[str]) -> dict[str, Any]:
 def method_updates(name: str) -> list[Any]:
     """Updates for the words about a method, and for density, rank, and seed: shown if used."""
     method = METHODS[name]
-    return [view.method_view(name), gr.Slider(visible=method.prunes),
+    return [way_view(method), gr.Slider(visible=method.prunes),
             gr.Number(visible=method.chooses_rank), gr.Number(visible=method.draws)]
 
 
@@ -150,9 +152,8 @@ def page(studio: Studio, base: str, adapters: Sequence[str], seen: dict[str, Any
         "adapters": ((listed, moved), lambda: gr.Dropdown(
             choices=listed, multiselect=True, allow_custom_value=True, **moved)),
         "task": (task.version, lambda: view.task_view(task)),
-        "make": (task.is_active, lambda: gr.Button(interactive=not task.is_active)),
-        "stop": (task.state, lambda: gr.Button(visible=task.is_active,
-                                               interactive=task.state == "running")),
+        "make": start_part(task),
+        "stop": stop_part(task),
         "list": ((base, [(one.name, one.made_seconds) for one in made]),
                  lambda: view.list_view(rows_of(made), base)),
     }

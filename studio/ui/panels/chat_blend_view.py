@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from studio.adapters.blend.methods import METHODS
 from studio.files import readable_bytes
 from studio.ui import markup
 from studio.ui.panels.chat_columns import base_label
@@ -34,18 +33,6 @@ class BlendRow:
     rank: int
     size_bytes: int
     base: str
-
-
-def method_choices() -> list[tuple[str, str]]:
-    """(label, value) of every way to mix, the usual one first."""
-    return [(method.label, name) for name, method in METHODS.items()]
-
-
-def method_view(name: str) -> str:
-    """What a way of mixing does, and when to take it."""
-    method = METHODS[name]
-    return (f'<div class="quiet">{escape(method.summary)}</div>'
-            f'<div class="quiet"><b>Good for:</b> {escape(method.good_for)}</div>')
 
 
 def nothing_chosen_view(offered: int) -> str:

@@ -15,6 +15,7 @@ from studio.ui.panels.export_hub_view import dry_run_view, pushing_view
 from studio.ui.panels.export_results import find_results, result_named
 from studio.ui.seen import NEVER, Part, fresh_updates, seen_by_page
 from studio.ui.shared import PRIVATE, QUIET, Shared
+from studio.ui.task_buttons import start_part, stop_part
 
 if TYPE_CHECKING:
     from studio.export.hub import PushPlan
@@ -90,9 +91,8 @@ def page(studio: Studio, seen: dict[str, Any]) -> list[Any]:
     parts: dict[str, Part] = {
         "exported": (names, lambda: gr.Dropdown(choices=names)),
         "work": (task.version, lambda: pushing_view(task)),
-        "stop": (task.state, lambda: gr.Button(
-            visible=task.is_active, interactive=task.state == "running")),
-        "show": (task.is_active, lambda: gr.Button(interactive=not task.is_active)),
+        "stop": stop_part(task),
+        "show": start_part(task),
     }
     return fresh_updates(parts, PARTS, seen)
 

@@ -23,6 +23,7 @@ from studio.ui.panels import export_view
 from studio.ui.panels.chat_columns import base_label
 from studio.ui.panels.export_sources import origin_of, sources_now
 from studio.ui.seen import Part, fresh_updates
+from studio.ui.task_buttons import start_part, stop_part
 from studio.ui.words import counted
 
 if TYPE_CHECKING:
@@ -47,9 +48,8 @@ def page(studio: Studio, source: str | None, seen: dict[str, Any]) -> list[Any]:
     parts: dict[str, Part] = {
         "source": ((choices, first), lambda: gr.Dropdown(choices=choices, **first)),
         "work": ((now.task.version, len(now.made)), lambda: export_view.exporting_view(now)),
-        "stop": (now.task.state, lambda: gr.Button(
-            visible=now.task.is_active, interactive=now.task.state == "running")),
-        "start": (now.task.is_active, lambda: gr.Button(interactive=not now.task.is_active)),
+        "stop": stop_part(now.task),
+        "start": start_part(now.task),
     }
     return fresh_updates(parts, WORK_PARTS, seen)
 

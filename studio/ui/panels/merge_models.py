@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from studio.export.model_merge.methods import USUAL_DENSITY, Mix
+from studio.export.model_merge.methods import METHODS, USUAL_DENSITY, Mix
 from studio.ui.guard import guarded
 from studio.ui.panels import merge_models_page as page
 from studio.ui.panels import merge_models_view as view
 from studio.ui.panels.chat_sliders import sliders
+from studio.ui.panels.mixing_view import way_choices, way_view
 from studio.ui.presses import COPY_SCRIPT
 from studio.ui.seen import NEVER, seen_by_page
 from studio.ui.shared import QUIET, Shared
@@ -46,10 +47,10 @@ def _build_models() -> dict[str, Any]:
             [], value=[], multiselect=True, max_choices=page.MOST_MODELS, allow_custom_value=True,
             label="Models to merge", elem_id="merge-models-chosen", scale=3, min_width=260,
             info=f"Two to {page.MOST_MODELS} of the same make. {_TYPED}")
-        method = gr.Dropdown(view.method_choices(), value=usual, label="How", scale=2,
+        method = gr.Dropdown(way_choices(METHODS), value=usual, label="How", scale=2,
                              min_width=180, elem_id="merge-models-method",
                              info="The first fits nearly always.")
-    about = gr.HTML(view.method_view(usual), elem_id="merge-models-about", padding=False)
+    about = gr.HTML(way_view(METHODS[usual]), elem_id="merge-models-about", padding=False)
     base = gr.Dropdown(
         [], value=None, allow_custom_value=True, visible=False, label="Base",
         elem_id="merge-models-base",

@@ -19,8 +19,10 @@ from studio.ui.panels import merge_models_view as view
 from studio.ui.panels.chat_columns import all_offers, base_label, bases
 from studio.ui.panels.chat_sliders import SliderRow, chosen_numbers, sliders_value
 from studio.ui.panels.export_results import whole_models
+from studio.ui.panels.mixing_view import way_view
 from studio.ui.seen import Part as Shown
 from studio.ui.seen import fresh_updates
+from studio.ui.task_buttons import start_part, stop_part
 
 if TYPE_CHECKING:
     from studio.export.model_merge import Merged, MergePlan
@@ -110,7 +112,7 @@ def number_values(studio: Studio, models: Sequence[str], method_name: str) -> li
 def method_updates(name: str) -> list[Any]:
     """Updates for each of `METHOD_PARTS`: only what the method uses is shown."""
     method = METHODS[name]
-    return [view.method_view(name), gr.Dropdown(visible=method.needs_base),
+    return [way_view(method), gr.Dropdown(visible=method.needs_base),
             gr.Slider(visible=method.turns), gr.Number(visible=method.draws)]
 
 
@@ -142,8 +144,7 @@ def page(studio: Studio, seen: dict[str, Any]) -> list[Any]:
                                                allow_custom_value=True)),
         "base": (listed, lambda: gr.Dropdown(choices=listed, allow_custom_value=True)),
         "task": (task.version, lambda: view.task_view(task)),
-        "make": (task.is_active, lambda: gr.Button(interactive=not task.is_active)),
-        "stop": (task.state, lambda: gr.Button(visible=task.is_active,
-                                               interactive=task.state == "running")),
+        "make": start_part(task),
+        "stop": stop_part(task),
     }
     return fresh_updates(parts, PARTS, seen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from studio.export.model_merge.methods import DTYPES, METHODS
+from studio.export.model_merge.methods import DTYPES
 from studio.files import readable_bytes
 from studio.ui import markup
 from studio.ui.task_view import work_view
@@ -23,18 +23,6 @@ WEIGHTS_WORDS = "How much of each model; below 0 takes it away. A double press b
 DENSITIES_WORDS = "The share of its changes to the base that each model keeps."
 DTYPE_CHOICES = [("As the base or first model", ""), *((name, name) for name in DTYPES)]
 TOKEN_CHOICES = [("That of the base or first model", "base"), ("All tokens of all models", "union")]
-
-
-def method_choices() -> list[tuple[str, str]]:
-    """(label, value) of every way to merge, the usual one first."""
-    return [(method.label, name) for name, method in METHODS.items()]
-
-
-def method_view(name: str) -> str:
-    """What a way of merging does, and when to take it."""
-    method = METHODS[name]
-    return (f'<div class="quiet">{escape(method.summary)}</div>'
-            f'<div class="quiet"><b>Good for:</b> {escape(method.good_for)}</div>')
 
 
 def plan_view(plan: MergePlan) -> str:
