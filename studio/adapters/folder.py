@@ -11,7 +11,7 @@ import functools
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -236,8 +236,9 @@ def require_fit_layers(adapter: AdapterFolder, sizes: Mapping[str, tuple[int, in
     LoRA's A is (rank, inputs) and B is (outputs, rank) of the layer that it stands beside.
     """
     require_made_for_plain_base(adapter, base_name)
+    stacks_experts = _stacks_experts(sizes)
     for name, shape in adapter.shapes.items():
-        reason = _misfit(name, shape, sizes)
+        reason = _misfit(name, shape, sizes, stacks_experts=stacks_experts)
         if reason:
             trained_on = f" It was trained on {adapter.base_name}." if adapter.base_name else ""
             raise ModelError(
@@ -256,8 +257,8 @@ def require_made_for_plain_base(adapter: AdapterFolder, base_name: str) -> None:
             "Choose the finished adapter of the run: that one is made for the base as it is.")
 
 
-def _misfit(name: str, shape: tuple[int, ...],
-            layers: Mapping[str, tuple[int, int] | None]) -> str:
+def _misfit(name: str, shape: tuple[int, ...], layers: Mapping[str, tuple[int, int] | None], *,
+            stacks_experts: bool) -> str:
     path = name.removeprefix(PREFIX)
     for part, axis, side in _SIZES:
         layer, found, _ = path.partition(part)
@@ -266,7 +267,9 @@ def _misfit(name: str, shape: tuple[int, ...],
         # PEFT puts one wrapper around the other where it adapts several parameters of a module.
         layer = _WRAPPED.sub("", layer)
         if layer not in layers:
-            return "" if _is_of_expert(layer, layers) else f"the base has no layer {layer}"
+            # Older versions of PEFT and Transformers name a mixture's experts and their router so.
+            is_of_expert = stacks_experts and _OLDER_MIXTURE.search(layer) is not None
+            return "" if is_of_expert else f"the base has no layer {layer}"
         sizes = layers[layer]
         if sizes is None or axis < 0 or len(shape) > 2:
             return ""
@@ -278,13 +281,11 @@ def _misfit(name: str, shape: tuple[int, ...],
     return ""
 
 
-def _is_of_expert(layer: str, layers: Mapping[str, tuple[int, int] | None]) -> bool:
-    """Whether it is one of a mixture's experts, or their router, as older versions of PEFT and
-    Transformers name them; newer ones have all experts of a layer in one module without numbers,
-    and PEFT puts the adapters of such together."""
-    experts = {path for path in layers if path.endswith(".experts")}
-    is_stacked = bool(experts) and not any(f"{path}.0" in layers for path in experts)
-    return is_stacked and _OLDER_MIXTURE.search(layer) is not None
+def _stacks_experts(layers: Collection[str]) -> bool:
+    """Whether a base has all experts of a layer in one module without numbers, as newer versions
+    of Transformers do; PEFT then puts adapters together that were trained on single experts."""
+    experts = [path for path in layers if path.endswith(".experts")]
+    return bool(experts) and not any(f"{path}.0" in layers for path in experts)
 
 
 def _inputs_outputs(layer: nn.Module) -> tuple[int, int] | None:
