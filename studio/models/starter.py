@@ -66,14 +66,14 @@ def prepare_starter(settings: Settings, progress: Progress, stop: ShouldStop) ->
     """
     folder = starter_folder(settings)
     # Who only looks whether it is there does not wait for who is fetching it.
-    if settings.offline and not is_prepared(settings):
+    if is_prepared(settings):
+        check_model_folder(folder)
+        return folder
+    if settings.offline:
         raise ModelError(
             "The starter model is not on this PC yet, and the studio is offline.",
             "Start the studio once without --offline; it fetches 90 to 270 MB and keeps them.",
         )
-    if is_prepared(settings):
-        check_model_folder(folder)
-        return folder
     with _PREPARING:
         remove_leftovers(settings.models)
         if is_prepared(settings):
