@@ -5,6 +5,7 @@ llama.cpp looks again when it loads them; here the person is told before, and wh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from studio.adapters.folder import PREFIX, AdapterFolder
@@ -24,11 +25,10 @@ def require_fit_gguf(adapter: AdapterFolder, base: Path, name: str) -> None:
     Layers that llama.cpp stores otherwise than Transformers are left to `require_lora_fits`.
     """
     sizes = read_gguf_tensors(base)
-    for a, (_, inputs) in _matrices(adapter, _A):
-        layer = a.removeprefix(PREFIX).removesuffix(_A)
-        tensor, outputs = gguf_name(f"{layer}.weight"), adapter.shapes[_b_of(a)][0]
-        if tensor in sizes and sizes[tensor] != (inputs, outputs):
-            raise _misfit(name, base, layer, sizes[tensor], (inputs, outputs))
+    for layer, wanted in _layers(adapter):
+        tensor = gguf_name(f"{layer}.weight")
+        if tensor in sizes and sizes[tensor] != wanted:
+            raise _misfit(name, base, layer, sizes[tensor], wanted)
         if tensor.startswith("blk.") and not _has_block(sizes, tensor):
             raise ModelError(f"{name} does not fit {base.name}: it changes {layer}, and the file "
                              "has no such layer.", _CHOOSE)
@@ -53,13 +53,12 @@ def require_lora_fits(lora: Path, base: Path, name: str) -> None:
             raise _misfit(name, base, tensor, sizes[tensor], wanted)
 
 
-def _matrices(adapter: AdapterFolder, ending: str) -> list[tuple[str, tuple[int, ...]]]:
-    return [(name, shape) for name, shape in adapter.shapes.items()
-            if name.endswith(ending) and len(shape) == 2 and _b_of(name) in adapter.shapes]
-
-
-def _b_of(a: str) -> str:
-    return a.removesuffix(_A) + _B
+def _layers(adapter: AdapterFolder) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Those with two matrices, and the inputs and outputs that they are for."""
+    for a, shape in adapter.shapes.items():
+        stem = a.removesuffix(_A)
+        if stem != a and len(shape) == 2 and stem + _B in adapter.shapes:
+            yield stem.removeprefix(PREFIX), (shape[1], adapter.shapes[stem + _B][0])
 
 
 def _has_block(sizes: dict[str, tuple[int, ...]], tensor: str) -> bool:
