@@ -78,14 +78,19 @@ def read_gguf_header(path: Path) -> GgufHeader:
     return _read(file, state.st_size, state.st_mtime_ns)
 
 
+def damaged_gguf(path: Path) -> ModelError:
+    """What to say of a file that begins as a GGUF and does not go on as one."""
+    return ModelError(f"The GGUF file {path.name} is damaged, or of a form that is not read here.",
+                      "Write it again, or fetch it again.")
+
+
 @functools.lru_cache(maxsize=256)
 def _read(path: Path, size_bytes: int, changed_ns: int) -> GgufHeader:
     with path.open("rb") as file:
         try:
             return GgufHeader(size_bytes, _fields(file))
         except (struct.error, UnicodeDecodeError, ValueError, KeyError) as error:
-            raise ModelError(f"The GGUF file {path.name} is damaged, or of a form that is not read "
-                             "here.", "Write it again, or fetch it again.") from error
+            raise damaged_gguf(path) from error
 
 
 def _fields(file: BinaryIO) -> dict[str, Any]:

@@ -11,9 +11,8 @@ import mmap
 import struct
 from pathlib import Path
 
-from studio.errors import ModelError
 from studio.models.gguf_file import checked_gguf
-from studio.models.gguf_header import ARRAY, NUMBERS, STRING, VERSIONS
+from studio.models.gguf_header import ARRAY, NUMBERS, STRING, VERSIONS, damaged_gguf
 
 _MAGIC_BYTES = 4
 _MOST_DIMENSIONS = 8
@@ -36,8 +35,7 @@ def _read(path: Path, size_bytes: int, changed_ns: int) -> Sizes:
         try:
             return _Reader(held).tensors()
         except (struct.error, UnicodeDecodeError, ValueError, KeyError, IndexError) as error:
-            raise ModelError(f"The GGUF file {path.name} is damaged, or of a form that is not read "
-                             "here.", "Write it again, or fetch it again.") from error
+            raise damaged_gguf(path) from error
 
 
 class _Reader:
