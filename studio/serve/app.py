@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -34,6 +33,7 @@ from studio.serve.errors import (
     refused,
 )
 from studio.serve.inbox import ClientGone, Inbox
+from studio.serve.model_list import model_routes
 from studio.serve.replies import Answer, ChatShape, Shape, TextShape
 from studio.serve.requests import ChatRequest, TextRequest, read_chat, read_text
 from studio.serve.row import Piece, Question, Row
@@ -41,8 +41,6 @@ from studio.serve.served import ServedModels
 
 ALLOWED_HOSTS = [HOST, "localhost"]
 CLIENT_GONE = 499
-OWNER = "adapter-studio"
-"""Of every model, as clients are told."""
 RETRY_SECONDS = "2"
 
 
@@ -50,8 +48,7 @@ def build_api(engine: Engine, models: ServedModels, key: str = "") -> Starlette:
     """The application; a `key` is asked of every request where it is not empty."""
     api = _Api(engine, models)
     routes = [
-        Route("/v1/models", api.list_models, methods=["GET"]),
-        Route("/v1/models/{name:path}", api.one_model, methods=["GET"]),
+        *model_routes(models.names),
         Route("/v1/chat/completions", api.chat, methods=["POST"]),
         Route("/v1/completions", api.text, methods=["POST"]),
     ]
@@ -74,18 +71,6 @@ class _Api:
     def __init__(self, engine: Engine, models: ServedModels) -> None:
         self._engine = engine
         self._models = models
-        self._created = int(time.time())
-
-    async def list_models(self, request: Request) -> Response:
-        """Every model by its name."""
-        return JSONResponse({"object": "list",
-                             "data": [self._model(name) for name in self._models.names]})
-
-    async def one_model(self, request: Request) -> Response:
-        """One of them."""
-        name = request.path_params["name"]
-        self._models.require(name)
-        return JSONResponse(self._model(name))
 
     async def chat(self, request: Request) -> Response:
         """Answer a conversation through the model's own template."""
@@ -98,10 +83,6 @@ class _Api:
         asked = read_text(await json_body(request))
         shape = TextShape(asked.model, with_chances=asked.logprobs is not None)
         return await self._reply(request, asked, shape)
-
-    def _model(self, name: str) -> dict[str, Any]:
-        return {"id": name, "object": "model", "created": self._created,
-                "owned_by": OWNER}
 
     def _questions(self, asked: ChatRequest | TextRequest) -> list[Question]:
         self._models.require(asked.model)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from studio.serve.app import OWNER, guarded, json_body
+from studio.serve.app import guarded, json_body
 from studio.serve.errors import UNAVAILABLE, ApiError, no_model
 from studio.serve.inbox import ClientGone
+from studio.serve.model_list import model_routes
 from studio.serve.requests import read_json
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ def build_gguf_api(inner_url: str, inner_key: str, models: Mapping[str, Strength
                               headers={"Authorization": f"Bearer {inner_key}"}, trust_env=False,
                               timeout=httpx.Timeout(None, connect=CONNECT_SECONDS))
     api = _Forwarding(inner, models)
-    return guarded([Route("/v1/models", api.list_models, methods=["GET"]),
-                    Route("/v1/models/{name:path}", api.one_model, methods=["GET"]),
+    return guarded([*model_routes(list(models)),
                     Route("/v1/chat/completions", api.completions, methods=["POST"]),
                     Route("/v1/completions", api.completions, methods=["POST"])], key)
 
@@ -57,17 +56,6 @@ class _Forwarding:
     def __init__(self, inner: httpx.AsyncClient, models: Mapping[str, Strengths]) -> None:
         self._inner = inner
         self._models = models
-        self._created = int(time.time())
-
-    async def list_models(self, request: Request) -> Response:
-        """Every model by its name."""
-        return JSONResponse({"object": "list", "data": [self._model(one) for one in self._models]})
-
-    async def one_model(self, request: Request) -> Response:
-        """One of them."""
-        name = request.path_params["name"]
-        self._strengths(name)
-        return JSONResponse(self._model(name))
 
     async def completions(self, request: Request) -> Response:
         """Chat or text, whole or streamed."""
@@ -88,9 +76,6 @@ class _Forwarding:
         if not isinstance(model, str) or model not in self._models:
             raise no_model(model, list(self._models))
         return self._models[model]
-
-    def _model(self, name: str) -> dict[str, Any]:
-        return {"id": name, "object": "model", "created": self._created, "owned_by": OWNER}
 
     async def _asked(self, request: Request, body: bytes) -> httpx.Response:
         """llama.cpp's reply as soon as it begins. ClientGone, and no work any more, for who went.
