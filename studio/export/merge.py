@@ -19,13 +19,7 @@ from studio.allocator import freed_memory_given_back
 from studio.errors import ExportError, ModelError
 from studio.export.merge_in_memory import merge_in_memory
 from studio.export.origin import Origin, find_origin
-from studio.export.output import (
-    REPORT_FILE,
-    Written,
-    end_if_stopped,
-    folder_to_write,
-    growth_reported,
-)
+from studio.export.output import Written, end_if_stopped, folder_to_write, growth_reported, reported
 from studio.export.plain_lora import plain_lora
 from studio.export.rewriting import GENERATION_FILE
 from studio.export.stored import StoredWeights, stored_weights
@@ -36,13 +30,12 @@ from studio.files import (
     folder_bytes,
     folder_written_whole,
     require_free_bytes,
-    write_json_safely,
 )
 from studio.models.folder import ModelFolder, read_config
 from studio.models.tokenizer_files import copy_tokenizer, tokenizer_files
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.settings import Settings
-from studio.training.environment import library_versions
+from studio.training.environment import made_with
 
 _QUANTISED_NOTE = (
     "The adapter was trained over the base in {how}. It was merged into the base in full "
@@ -92,10 +85,12 @@ def merge(run_or_adapter: Path, output: Path, settings: Settings, *, dequantized
             notes = _merge_into(folder, _found(origin, settings, dequantized, progress, stop),
                                 progress, stop)
         end_if_stopped(stop)
-        seconds = time.monotonic() - started
-        write_json_safely(folder / REPORT_FILE, _report(origin, folder, notes, seconds)
-                          | _made_of(origin, dequantized))
-    return Written(output, folder_bytes(output), time.monotonic() - started, tuple(notes))
+        made = reported(output, folder, started, notes, {
+            "kind": "merged model", "adapter": origin.name, "base": origin.base_to_show,
+            "base_revision": origin.model.revision,
+            "versions": made_with(("peft", "torch", "transformers")),
+            **_made_of(origin, dequantized)})
+    return made
 
 
 def _copy_model(origin: Origin, folder: Path, progress: Progress, stop: ShouldStop) -> list[str]:
@@ -219,15 +214,3 @@ def _made_of(origin: Origin, dequantized: bool) -> dict[str, Any]:
     weights = origin.path / WEIGHTS_FILE
     return {"adapter_sha256": file_sha256(weights) if weights.is_file() else None,
             "dequantized": dequantized}
-
-
-def _report(origin: Origin, folder: Path, notes: list[str], seconds: float) -> dict[str, Any]:
-    from studio import __version__
-
-    return {
-        "kind": "merged model", "adapter": origin.name, "base": origin.base_to_show,
-        "base_revision": origin.model.revision, "bytes": folder_bytes(folder),
-        "seconds": round(seconds, 3), "notes": notes,
-        "versions": {"adapter-studio": __version__,
-                     **library_versions(("peft", "torch", "transformers"))},
-    }

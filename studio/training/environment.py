@@ -54,6 +54,11 @@ def read_environment(run_path: Path) -> dict[str, Any]:
         return {}
 
 
+def made_with(names: Iterable[str]) -> dict[str, str]:
+    """Versions of the studio and of these libraries, for what is passed on."""
+    return {"adapter-studio": __version__, **library_versions(names)}
+
+
 def library_versions(names: Iterable[str] = _LIBRARIES) -> dict[str, str]:
     """Installed versions; a missing library is left out."""
     found = {}

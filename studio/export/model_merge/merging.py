@@ -49,7 +49,7 @@ from studio.models.tokenizer_files import copy_tokenizer
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.recipe import Model
 from studio.settings import Settings
-from studio.training.environment import library_versions
+from studio.training.environment import made_with
 
 MODULE, PACKAGE = "mergekit", "mergekit"
 KIND = "merge of models"
@@ -182,10 +182,7 @@ def _facts(plan: MergePlan) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    from studio import __version__
-
-    return {"adapter-studio": __version__,
-            **library_versions((PACKAGE, "torch", "transformers", "safetensors"))}
+    return made_with((PACKAGE, "torch", "transformers", "safetensors"))
 
 
 def _checked(made: Merged, settings: Settings, progress: Progress, stop: ShouldStop) -> Merged:

@@ -30,6 +30,7 @@ from studio.export.verify.verification import AnswerPair, TokenMeasures, Verific
 from studio.files import typed_path
 from studio.progress import Progress, ShouldStop, Step, never, silent
 from studio.settings import Settings
+from studio.training.environment import made_with
 
 _LIBRARIES = ("torch", "transformers", "peft", "xllamacpp")
 _LISTED_NOTE = ("llama.cpp names the thousand likeliest tokens at each place; all others count as "
@@ -66,7 +67,7 @@ def verify(
         summary=verdict.summary, measures=case.measures, answers=case.answers,
         checks=case.checks, warnings=verdict.warnings,
         notes=_notes(case, starter_base(origin, settings)),
-        seconds=round(time.monotonic() - started, 3), versions=_versions())
+        seconds=round(time.monotonic() - started, 3), versions=made_with(_LIBRARIES))
     write_report(artifact, found, asks_own_data=known.sample.is_own_data)
     return found
 
@@ -131,10 +132,3 @@ def _notes(case: Case, starter: SharedBase | None) -> tuple[str, ...]:
     if case.live_precision:
         notes.append(_PRECISION_NOTE.format(how=case.live_precision))
     return tuple(notes)
-
-
-def _versions() -> dict[str, str]:
-    from studio import __version__
-    from studio.training.environment import library_versions
-
-    return {"adapter-studio": __version__, **library_versions(_LIBRARIES)}
