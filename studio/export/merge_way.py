@@ -18,7 +18,7 @@ from studio.adapters.folder import PREFIX, AdapterFolder, read_adapter_folder
 from studio.export.plain_lora import plain_lora
 from studio.export.stored import StoredTensor
 from studio.export.stream import CannotStream
-from studio.export.stream_adapter import require_streamed
+from studio.export.stream_adapter import require_no_own_code, require_streamed
 from studio.hardware.merge_memory import (
     DORA_COPIES,
     UPDATE_COPIES,
@@ -28,7 +28,6 @@ from studio.hardware.merge_memory import (
     sizes_of,
 )
 from studio.hardware.other_jobs import JobEstimate
-from studio.models.folder import read_config
 
 if TYPE_CHECKING:
     from studio.export.door import Subject
@@ -62,9 +61,9 @@ def merge_outlook(subject: Subject) -> MergeOutlook:
 def _why_whole(subject: Subject, adapter: AdapterFolder) -> str:
     if subject.origin.makes_up_for_rounding or subject.choices.dequantized:
         return "it has to be rounded first"
-    if subject.base is not None and read_config(subject.base / "config.json").get("auto_map"):
-        return "the model brings Python code of its own"
     try:
+        if subject.base is not None:
+            require_no_own_code(subject.base)
         require_streamed(adapter)
     except CannotStream as reason:
         return str(reason)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.adapters.folder import AdapterFolder
 from studio.export.stream import CannotStream
 from studio.export.stream_experts import merge_by_experts
-from studio.models.folder import ModelFolder
+from studio.models.folder import ModelFolder, read_config
 
 if TYPE_CHECKING:
     import torch
@@ -84,16 +85,20 @@ def base_without_memory(base: ModelFolder, dtype_name: str) -> Any:
     import torch
     from transformers import AutoConfig
 
-    from studio.models.folder import read_config
     from studio.models.libraries import quieten
     from studio.models.shape import meta_model
 
-    if read_config(base.path / "config.json").get("auto_map"):
-        raise CannotStream("the model brings Python code of its own")
+    require_no_own_code(base.path)
     quieten()
     config = AutoConfig.from_pretrained(str(base.path), local_files_only=True)
     config.dtype = getattr(torch, dtype_name)
     return meta_model(config).eval()
+
+
+def require_no_own_code(base: Path) -> None:
+    """Raise CannotStream for a model that brings code, which would have to run."""
+    if read_config(base / "config.json").get("auto_map"):
+        raise CannotStream("the model brings Python code of its own")
 
 
 def put_adapter_on(model: Any, adapter: AdapterFolder) -> None:
