@@ -27,11 +27,11 @@ def require_alike(first: Given, other: Given) -> None:
     if (one.model_type, one.architecture) != (two.model_type, two.architecture):
         raise ModelError(f"{first.name} is a {one.architecture} and {other.name} a "
                          f"{two.architecture}, which are built differently.", _ALIKE)
-    for what in ("layers", "hidden", "intermediate", "heads", "kv_heads"):
+    for what, words in _WORDS.items():
         here, there = getattr(one, what), getattr(two, what)
         if here != there:
             raise ModelError(f"{first.name} and {other.name} are of different size: "
-                             f"{_WORDS[what]} are {here:,} in one and {there:,} in the other.",
+                             f"{words} are {here:,} in one and {there:,} in the other.",
                              _ALIKE)
     if one.tied_embeddings != two.tied_embeddings:
         raise ModelError(f"Of {first.name} and {other.name} only one uses the same table for "

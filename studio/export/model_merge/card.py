@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from studio.export.model_card import USE_MERGED, table
 from studio.export.model_merge.configuration import CONFIG_FILE, yaml_text
-from studio.export.model_merge.methods import METHODS
 from studio.export.origin import Origin
 from studio.export.shared_base import SharedBase, shared_base
 from studio.export.whole_model import where_it_came_from
@@ -82,7 +81,7 @@ def _origin_words(given: Given) -> str:
 
 
 def _share(plan: MergePlan, given: Given) -> str:
-    if METHODS[plan.method.name].turns:
+    if plan.method.turns:
         return "the first" if given is plan.parts[0] else f"towards it by {plan.mix.t:g}"
     density = f", {given.density:.0%} of its changes kept" if given.density is not None else ""
     return f"weight {given.weight:g}{density}"

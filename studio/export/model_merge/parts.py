@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studio.adapters.folder import CONFIG_FILE, is_full_model, is_judge
+from studio.adapters.folder import CONFIG_FILE, is_judge
 from studio.errors import ExportError, ModelError
 from studio.export.stored import StoredWeights, stored_weights
 from studio.export.whole_model import require_whole_model
 from studio.files import free_path, typed_path
-from studio.models.folder import INDEX_FILE, check_model_folder, judges_texts, read_config
+from studio.models.folder import INDEX_FILE, check_model_folder, read_config
 from studio.models.source import find_on_this_pc, local_folder
 from studio.models.starter import STARTER_NAME
 from studio.recipe import Model
@@ -141,12 +141,11 @@ def _called(source: str) -> str:
 def require_mergeable(folder: Path, name: str) -> None:
     """Raise ModelError or ExportError unless `folder` is a whole model in safetensors files that
     mergekit finds, needs no code of its own, and writes answers."""
-    if (folder / CONFIG_FILE).is_file() and not is_full_model(folder):
+    if (folder / CONFIG_FILE).is_file():
         raise ModelError(f"{name} is an adapter, not a whole model.", _MERGE_FIRST)
     check_model_folder(folder)
     require_whole_model(folder)
-    config = read_config(folder / "config.json")
-    if is_judge(folder) or judges_texts(config):
+    if is_judge(folder):
         raise ExportError(f"{name} is a reward model: it judges answers and writes none.",
                           "Choose models that answer.")
     _require_known_files(folder, name)

@@ -21,7 +21,7 @@ from studio.export.model_merge.methods import (
     require_possible,
 )
 from studio.export.model_merge.parts import Given, Part, Wish, read_part, usual_name
-from studio.files import free_bytes, readable_bytes, safe_name
+from studio.files import free_bytes, readable_bytes, safe_name, with_spare
 from studio.main_memory import read_main_memory
 from studio.models.tokenizer_files import TEMPLATE_FILE, tokenizer_files
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 SHARD_BYTES = 2 * 10**9
 """Of the files that are written; as much is held in memory."""
-SPARE = 1.1
 _WIDE_BYTES = 4
 """Everything is computed in float32, whatever is written."""
 _NARROW_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -65,7 +64,7 @@ class MergePlan:
     @property
     def fits(self) -> bool:
         """Whether the disk has room, with something to spare."""
-        return (self.bytes + self.fetched_bytes) * SPARE <= self.free_bytes
+        return with_spare(self.bytes + self.fetched_bytes) <= self.free_bytes
 
     @property
     def memory_warning(self) -> str:
