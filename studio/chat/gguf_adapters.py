@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from studio.adapters.folder import (
     CONFIG_FILE,
@@ -34,10 +35,13 @@ from studio.files import (
     write_json_safely,
 )
 from studio.models.gguf_file import checked_gguf, is_gguf
-from studio.models.source import find_on_this_pc
+from studio.models.source import find_on_this_pc, is_on_this_pc
 from studio.progress import Progress, Step, silent
 from studio.recipe import Model
 from studio.settings import Settings
+
+if TYPE_CHECKING:
+    from studio.chat.session import Column
 
 WRITTEN_AS = "f32"
 """The numbers that PEFT computes with, too."""
@@ -73,6 +77,27 @@ def as_gguf_adapter(path: Path, base: Path, settings: Settings, name: str, *,
     return kept / _FILE
 
 
+def as_gguf_adapters(columns: Sequence[Column], base: Path, settings: Settings,
+                     known: Mapping[Path, Path] | None = None, *,
+                     progress: Progress = silent) -> dict[Path, Path]:
+    """The same for all adapters of `columns`, each once, by the path that its columns name. What
+    is `known` stays, also where its folder has gone."""
+    found: dict[Path, Path] = {}
+    for column in columns:
+        path = column.adapter_path
+        if path is not None and path not in found:
+            found[path] = (known or {}).get(path) or as_gguf_adapter(
+                path, base, settings, column.name, progress=progress)
+    return found
+
+
+def strengths_of(column: Column, adapters: Mapping[Path, Path], files: Sequence[Path]
+                 ) -> list[float]:
+    """How much each of `files` counts in that column: only its own, which `adapters` names."""
+    own = column.adapter_path and adapters[column.adapter_path]
+    return [column.strength if file == own else 0.0 for file in files]
+
+
 def require_possible(path: Path, base: Path, settings: Settings, name: str) -> AdapterFolder:
     """The adapter in the folder `path`. Raises ModelError unless it can be written for llama.cpp
     and, by its layers, fits `base`. Reads small files only."""
@@ -91,7 +116,7 @@ def require_possible(path: Path, base: Path, settings: Settings, name: str) -> A
         raise ModelError(f"{name} cannot answer over a GGUF file: {reason}.", _INSTEAD)
     require_made_for_plain_base(adapter, base.name)
     require_fit_gguf(adapter, base, name)
-    if find_on_this_pc(source.model, settings) is None:
+    if not is_on_this_pc(source.model, settings):
         raise ModelError(
             f"{name} was trained on {source.model.source}, which is not on this PC. llama.cpp "
             "stores some layers in another order, and only that base tells which.",

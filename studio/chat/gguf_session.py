@@ -14,7 +14,7 @@ from pathlib import Path
 
 from studio.chat.abstract_session import Session, require_names
 from studio.chat.context import ContextUse
-from studio.chat.gguf_adapters import as_gguf_adapter, what_counts
+from studio.chat.gguf_adapters import as_gguf_adapters, strengths_of, what_counts
 from studio.chat.gguf_reader import GgufReader
 from studio.chat.gguf_stream import Piece, request_of, stream_answer
 from studio.chat.prompt import Message, room_in_context
@@ -74,7 +74,7 @@ class GgufSession(Session):
         self._path = find_gguf(model.source, settings)
         self._settings = settings
         require_names(columns)
-        self._load(self._written(columns, {}, progress), progress)
+        self._load(as_gguf_adapters(columns, self._path, settings, progress=progress), progress)
         self.columns = list(columns)
 
     @property
@@ -101,7 +101,8 @@ class GgufSession(Session):
         with self._work.held():
             known = {path: file for path, file in self._adapters.items()
                      if not self._is_another(what_counts(path))}
-            adapters = self._written(columns, known, progress)
+            adapters = as_gguf_adapters(columns, self._path, self._settings, known,
+                                        progress=progress)
             if self.is_outdated or not adapters.keys() <= known.keys():
                 self._load_instead(adapters, progress)
             self.columns = list(columns)
@@ -139,18 +140,6 @@ class GgufSession(Session):
     def _is_another(self, file: Path) -> bool:
         return stamp_of(file) not in (None, self._loaded[file])
 
-    def _written(self, columns: list[Column], known: dict[Path, Path],
-                 progress: Progress) -> dict[Path, Path]:
-        """The file of each adapter, by the path that its columns name; what is loaded goes on,
-        also where its folder has gone."""
-        found: dict[Path, Path] = {}
-        for column in columns:
-            path = column.adapter_path
-            if path is not None and path not in found:
-                found[path] = known[path] if path in known else as_gguf_adapter(
-                    path, self._path, self._settings, column.name, progress=progress)
-        return found
-
     def _load(self, adapters: dict[Path, Path], progress: Progress) -> None:
         progress(Step(f"Loading {self._path.name} into llama.cpp"))
         self._loaded = {path: stamp_of(path) for path in (self._path, *map(what_counts, adapters))}
@@ -185,11 +174,6 @@ class GgufSession(Session):
         return _Row(column, turn, prompt.ids,
                     goes_on=any(one["role"] == "assistant" for one in history))
 
-    def _strengths(self, column: Column) -> list[float]:
-        """How much each loaded adapter counts in that column."""
-        own = column.adapter_path and self._adapters[column.adapter_path]
-        return [column.strength if file == own else 0.0 for file in self._files]
-
     def _stream(self, rows: list[_Row], sampling: Sampling,
                 stop: ShouldStop) -> Iterator[dict[str, str]]:
         with self._work.held():
@@ -206,8 +190,8 @@ class GgufSession(Session):
         limit = min(sampling.max_new_tokens, room)
         # A first question is read anew each time, so that a seed gives the same answer again to
         # the last bit; what was read of a longer conversation is worth more than that.
-        request = request_of(row.ids, sampling, limit,
-                             adapter_strengths=self._strengths(row.column),
+        strengths = strengths_of(row.column, self._adapters, self._files)
+        request = request_of(row.ids, sampling, limit, adapter_strengths=strengths,
                              keeps_what_was_read=row.goes_on)
         stream: ThreadStream[Piece] = ThreadStream(
             lambda put, should_stop: stream_answer(self._llama, request, put, should_stop),

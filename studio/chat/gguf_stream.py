@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.chat.gguf_reader import refusal_of
 from studio.errors import ModelError
+from studio.models.llama_server import told_strengths
 
 if TYPE_CHECKING:
     from studio.chat.sampling import Sampling
@@ -57,8 +58,7 @@ def request_of(ids: list[int], sampling: Sampling, most_tokens: int, *,
             "cache_prompt": keeps_what_was_read, "seed": sampling.seed % _MOST_SEEDS,
             "repeat_penalty": sampling.repetition_penalty, "repeat_last_n": len(ids) + most_tokens,
             "stop": list(sampling.stop_strings),
-            "lora": [{"id": number, "scale": strength}
-                     for number, strength in enumerate(adapter_strengths)]}
+            "lora": told_strengths(adapter_strengths)}
 
 
 def stream_answer(llama: LlamaServer, request: dict[str, Any], put: Callable[[Piece], None],

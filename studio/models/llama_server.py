@@ -107,6 +107,11 @@ class LlamaServer:
         raise ModelError(f"llama.cpp cannot serve {self._gguf.name}: {_cause(self._child)}.", hint)
 
 
+def told_strengths(strengths: Sequence[float]) -> list[dict[str, Any]]:
+    """What a request says as "lora": how much each adapter counts, in the order of loading."""
+    return [{"id": number, "scale": strength} for number, strength in enumerate(strengths)]
+
+
 def _cause(child: Child) -> str:
     """The first error in its log, behind the name of the function: the others follow from it."""
     errors = (line.partition(_ERROR)[2] for line in child.said.splitlines() if _ERROR in line)

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from studio.models.llama_server import told_strengths
 from studio.serve.app import guarded, json_body
 from studio.serve.errors import UNAVAILABLE, ApiError, no_model
 from studio.serve.inbox import ClientGone
@@ -62,8 +63,7 @@ class _Forwarding:
         asked = read_json(await json_body(request))
         model = asked.get("model") if isinstance(asked, dict) else None
         # What a client says of adapters by itself does not count: the name does.
-        told = [{"id": number, "scale": strength}
-                for number, strength in enumerate(self._strengths(model))]
+        told = told_strengths(self._strengths(model))
         reply = await self._asked(request, json.dumps({**asked, "lora": told}).encode())
         kind = reply.headers.get("content-type", "")
         if kind.startswith("text/event-stream"):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.chat.abstract_session import require_names
-from studio.chat.gguf_adapters import as_gguf_adapter
+from studio.chat.gguf_adapters import as_gguf_adapters, strengths_of
 from studio.chat.session import BASE_COLUMN, Column
 from studio.models.gguf_file import checked_gguf
 from studio.models.llama_server import CONTEXT_TOKENS, LlamaServer
@@ -49,14 +49,11 @@ class GgufServer(Endpoint):
         cannot read them, or if an adapter does not fit."""
         from studio.serve.gguf_app import build_gguf_api
 
-        own = {column.name: as_gguf_adapter(column.adapter_path, self._gguf, self._settings,
-                                            column.name, progress=progress)
-               for column in self._columns if column.adapter_path is not None}
-        files = list(dict.fromkeys(own.values()))
+        adapters = as_gguf_adapters(self._columns, self._gguf, self._settings, progress=progress)
+        files = list(dict.fromkeys(adapters.values()))
         progress(Step(f"Loading {self._gguf.name} into llama.cpp"))
         llama = opened.enter_context(LlamaServer(
             self._gguf, files, rows_at_once=ROWS_AT_ONCE, context_tokens=self._context_tokens,
             stop=stop))
-        models = {column.name: [column.strength if own.get(column.name) == file else 0.0
-                                for file in files] for column in self._columns}
+        models = {column.name: strengths_of(column, adapters, files) for column in self._columns}
         return build_gguf_api(f"{llama.url}/v1", llama.key, models, self._key)

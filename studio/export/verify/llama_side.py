@@ -20,7 +20,7 @@ from studio.errors import ExportError
 from studio.export.output import end_if_stopped
 from studio.export.verify.asked import Answer
 from studio.export.verify.compare import Listed
-from studio.models.llama_server import LlamaServer
+from studio.models.llama_server import LlamaServer, told_strengths
 from studio.progress import Progress, ShouldStop, Step, never
 
 CONTEXT_TOKENS = 4096
@@ -48,7 +48,7 @@ class LlamaSide:
 
         progress(Step(f"Loading {gguf.name} into llama.cpp"))
         self._name = (*adapters, gguf)[0].name
-        self._strengths = [{"id": number, "scale": 1.0} for number in range(len(adapters))]
+        self._strengths = told_strengths([1.0] * len(adapters))
         self._llama = LlamaServer(gguf, adapters, context_tokens=CONTEXT_TOKENS, stop=stop)
         with ExitStack() as opened:
             self._thread = opened.enter_context(ThreadPoolExecutor(1, "llama-verify"))
