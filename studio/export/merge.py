@@ -21,7 +21,7 @@ from studio.export.merge_in_memory import merge_in_memory
 from studio.export.origin import Origin, find_origin
 from studio.export.output import Written, end_if_stopped, folder_to_write, growth_reported, reported
 from studio.export.plain_lora import plain_lora
-from studio.export.rewriting import GENERATION_FILE
+from studio.export.rewriting import copy_generation_settings
 from studio.export.stored import StoredWeights, stored_weights
 from studio.export.stream import CannotStream, Changes, stored_by_name, write_config, write_merged
 from studio.files import (
@@ -147,9 +147,7 @@ def _merge_into(folder: Path, work: _Merge, progress: Progress, stop: ShouldStop
             _in_memory(folder, work, progress, stop)
     else:
         _in_memory(folder, work, progress, stop)
-    generation = work.base.path / GENERATION_FILE
-    if generation.is_file():
-        shutil.copyfile(generation, folder / generation.name)
+    copy_generation_settings(work.base.path, folder)
     _write_tokenizer(folder, work)
     return notes
 

@@ -5,6 +5,7 @@ and every writer gives back the same.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -109,6 +110,17 @@ def written_bytes(path: Path) -> int:
     if path.is_dir():
         return folder_bytes(path)
     return path.stat().st_size if path.exists() else 0
+
+
+def report_bar(said: str, bar: re.Pattern[str], what: str, unit: str, progress: Progress) -> None:
+    """Report how far the last progress bar is that another program `said`; the groups of `bar` are
+    how much is done, and of how much."""
+    for line in reversed(said.splitlines()):
+        found = bar.match(line)
+        if found:
+            done, total = map(int, found.groups())
+            progress(Step(what, done, total, unit))
+            return
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from studio.child import Child, studio_module
 from studio.device import pick_device
 from studio.errors import ExportError, SetupError
 from studio.export.calibration import calibration_rows
-from studio.export.output import Written, end_if_stopped, folder_to_write, reported
+from studio.export.output import Written, end_if_stopped, folder_to_write, report_bar, reported
 from studio.export.quantize_shape import (
     ROW_TOKENS,
     Format,
@@ -183,7 +183,7 @@ def _round(model_folder: Path, folder: Path, request: dict[str, Any], progress: 
         with Child(arguments, cwd=Path(inside)) as child:
             while not child.has_ended():
                 end_if_stopped(stop)
-                _tell(child.said, progress)
+                report_bar(child.said, _BLOCKS, "Rounding blocks of layers", "blocks", progress)
         if not child.has_succeeded:
             raise _refusal(model_folder.name, child)
         _move_up(Path(inside), folder)
@@ -198,15 +198,6 @@ def _move_up(inside: Path, folder: Path) -> None:
     for file in written[0].iterdir():
         if file.name != GENERATION_FILE:
             file.replace(folder / file.name)
-
-
-def _tell(said: str, progress: Progress) -> None:
-    for line in reversed(said.splitlines()):
-        found = _BLOCKS.match(line)
-        if found:
-            done, total = map(int, found.groups())
-            progress(Step("Rounding blocks of layers", done, total, "blocks"))
-            return
 
 
 def _refusal(name: str, child: Child) -> ExportError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,13 @@ GENERATION_FILE = "generation_config.json"
 _SHARD_SIZE = "4GB"
 _DISK_FULL = re.compile(r"os error (28|112)\b")
 """How safetensors words it, which has no kind of error for it: on Linux and macOS, on Windows."""
+
+
+def copy_generation_settings(source: Path, folder: Path) -> None:
+    """As they are; not every model has some."""
+    file = source / GENERATION_FILE
+    if file.is_file():
+        shutil.copyfile(file, folder / file.name)
 
 
 def save_weights(model: Any, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,15 @@ from studio.errors import DiskError, ExportError
 from studio.export.chain import Way, run_plan
 from studio.export.doors import SERVING
 from studio.export.origin import find_origin
-from studio.export.output import file_to_write, folder_to_write, read_report, reported
+from studio.export.output import (
+    file_to_write,
+    folder_to_write,
+    read_report,
+    report_bar,
+    reported,
+)
 from studio.export.plan import Plan, look_at, make_plan
+from studio.progress import Step
 from studio.runs import Run
 from studio.settings import Settings
 
@@ -84,3 +92,14 @@ def test_a_report_counts_itself_and_a_damaged_one_tells_nothing(tmp_path: Path) 
     for damaged in ("{", "[]"):
         (tmp_path / "export.json").write_text(damaged, encoding="utf-8")
         assert read_report(tmp_path) == {}
+
+
+def test_the_last_bar_of_another_program_is_reported_and_other_lines_are_not() -> None:
+    bar = re.compile(r"^Executing graph: .*?(\d+)/(\d+) \[")
+    steps: list[Step] = []
+    report_bar("", bar, "Merging", "steps", steps.append)
+    report_bar("Loading 9/9 [00:01]", bar, "Merging", "steps", steps.append)
+    assert steps == []
+    report_bar("Executing graph:  10%|#  | 3/30 [00:01<00:09]\nExecuting graph:  20%|## | 6/30 "
+               "[00:02<00:08]\na warning", bar, "Merging", "steps", steps.append)
+    assert steps == [Step("Merging", 6, 30, "steps")]

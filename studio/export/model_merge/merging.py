@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import re
-import shutil
 import tempfile
 import time
 from dataclasses import dataclass
@@ -31,9 +30,10 @@ from studio.export.output import (
     Written,
     end_if_stopped,
     folder_to_write,
+    report_bar,
     reported,
 )
-from studio.export.rewriting import GENERATION_FILE
+from studio.export.rewriting import copy_generation_settings
 from studio.extras import install_command, is_installed
 from studio.files import (
     folder_bytes,
@@ -129,20 +129,11 @@ def _run(plan: MergePlan, folder: Path, settings: Settings, progress: Progress,
         with Child(arguments, cwd=Path(inside)) as child:
             while not child.has_ended():
                 end_if_stopped(stop)
-                _tell(child.said, progress)
+                report_bar(child.said, _TENSORS, "Merging tensor by tensor", "steps", progress)
         if not child.has_succeeded:
             raise _refusal(plan, child)
         for file in (Path(inside) / "merged").iterdir():
             file.replace(folder / file.name)
-
-
-def _tell(said: str, progress: Progress) -> None:
-    for line in reversed(said.splitlines()):
-        found = _TENSORS.match(line)
-        if found:
-            done, total = map(int, found.groups())
-            progress(Step("Merging tensor by tensor", done, total, "steps"))
-            return
 
 
 def _refusal(plan: MergePlan, child: Child) -> ExportError | DiskError:
@@ -164,9 +155,7 @@ def _complete(plan: MergePlan, folder: Path, settings: Settings) -> tuple[str, .
     assert base is not None
     if plan.tokens == "copied":
         copy_tokenizer(base, folder)
-    generation = base / GENERATION_FILE
-    if generation.is_file():
-        shutil.copyfile(generation, folder / generation.name)
+    copy_generation_settings(base, folder)
     notes = make_usable(folder, Model(source=plan.base.source), settings)
     write_text_safely(folder / CONFIG_FILE, yaml_text(plan, shared=True))
     shared = shared_parts(plan, settings)

@@ -22,6 +22,7 @@ from studio.export.model_merge.methods import (
 )
 from studio.export.model_merge.parts import Given, Part, Wish, read_part, usual_name
 from studio.files import free_bytes, readable_bytes, safe_name, with_spare
+from studio.hardware.workload import DTYPE_BYTES
 from studio.main_memory import read_main_memory
 from studio.models.tokenizer_files import TEMPLATE_FILE, tokenizer_files
 
@@ -32,7 +33,6 @@ SHARD_BYTES = 2 * 10**9
 """Of the files that are written; as much is held in memory."""
 _WIDE_BYTES = 4
 """Everything is computed in float32, whatever is written."""
-_NARROW_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _PROGRAM_BYTES = 800_000_000
 """What Python, torch and mergekit take before the first tensor."""
 TokensFrom = Literal["copied", "base", "union"]
@@ -113,7 +113,7 @@ def plan_merge(wish: Wish, settings: Settings) -> MergePlan:
     everyone = found if base in found else (base, *found)
     tokens = _tokens_from(base, found, mix)
     dtype_name = mix.dtype or base.dtype_name
-    size = base.shape.parameters * _NARROW_BYTES.get(dtype_name, 2) + _beside_bytes(base)
+    size = base.shape.parameters * DTYPE_BYTES.get(dtype_name, 2) + _beside_bytes(base)
     memory = _memory_bytes(method, everyone, size)
     name = safe_name(wish.name, "model") if wish.name.strip() else usual_name(settings)
     return MergePlan(
@@ -173,7 +173,7 @@ def _beside_bytes(base: Given) -> int:
 def _fetched_bytes(given: Given) -> int:
     if given.folder is not None:
         return 0
-    return given.shape.parameters * _NARROW_BYTES.get(given.shape.dtype_name, 2)
+    return given.shape.parameters * DTYPE_BYTES.get(given.shape.dtype_name, 2)
 
 
 def _memory_bytes(method: Method, everyone: Sequence[Given], result_bytes: int) -> int:
