@@ -17,8 +17,26 @@ Z_95 = 1.959964
 """Standard normal quantile of a two-sided interval of 95 percent."""
 
 
+class _Counted:
+    """What follows from how often somebody won and lost."""
+
+    wins: int
+    losses: int
+
+    @property
+    def rate(self) -> float | None:
+        """Wins among the ballots that were won by one side or the other; None without any."""
+        decided = self.wins + self.losses
+        return self.wins / decided if decided else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the true rate lies, with 95 percent confidence."""
+        return wilson_interval(self.wins, self.wins + self.losses)
+
+
 @dataclass(frozen=True)
-class WinRate:
+class WinRate(_Counted):
     """One contestant over all ballots that it was on.
 
     `chance` is the rate of somebody who votes without reading: 1/n on ballots of n answers.
@@ -31,19 +49,9 @@ class WinRate:
     all_bad: int
     chance: float | None
 
-    @property
-    def rate(self) -> float | None:
-        """Wins among the ballots with a winner; None without any."""
-        return _rate(self.wins, self.losses)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Where the true rate lies, with 95 percent confidence."""
-        return wilson_interval(self.wins, self.wins + self.losses)
-
 
 @dataclass(frozen=True)
-class Duel:
+class Duel(_Counted):
     """Two contestants over the ballots that they were both on and that one of them won.
 
     `ties` counts the ballots with both on which nobody won because all were alike.
@@ -54,16 +62,6 @@ class Duel:
     wins: int
     losses: int
     ties: int
-
-    @property
-    def rate(self) -> float | None:
-        """How often `one` beat `other`; None where neither ever won."""
-        return _rate(self.wins, self.losses)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Where the true rate lies, with 95 percent confidence."""
-        return wilson_interval(self.wins, self.wins + self.losses)
 
 
 def wilson_interval(successes: int, trials: int, z: float = Z_95) -> tuple[float, float]:
@@ -127,7 +125,3 @@ def _on(vote: Vote) -> set[Contestant]:
 
 def _winner(vote: Vote) -> Contestant | None:
     return None if vote.winner is None else vote.ballot.answers[vote.winner].contestant
-
-
-def _rate(wins: int, losses: int) -> float | None:
-    return wins / (wins + losses) if wins + losses else None
