@@ -39,7 +39,7 @@ def _require_format(recipe: Recipe) -> None:
             f"adapter.init {adapter.init} takes something out of the base's weights, which "
             f"{quantization} would round again.",
             "Set adapter.init to loftq (for 4bit) or default, or model.quantization to none.")
-    if adapter.starts_from_base and adapter.init == "loftq" and quantization != "4bit":
+    if adapter.makes_up_for_rounding and quantization != "4bit":
         raise RecipeError("adapter.init loftq makes up for the rounding of a 4-bit base, but "
                           f"model.quantization is {quantization}.",
                           "Set model.quantization to 4bit, or adapter.init to default.")

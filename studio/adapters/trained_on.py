@@ -27,8 +27,7 @@ def trained_on(path: Path) -> TrainedOn:
     run = run_folder_around(path)
     if run is not None:
         recipe = load_recipe(run / RECIPE_FILE)
-        began_rounded = recipe.adapter.method == "lora" and recipe.adapter.init == "loftq"
-        return TrainedOn(recipe.model, began_rounded)
+        return TrainedOn(recipe.model, recipe.adapter.makes_up_for_rounding)
     blend = read_blend(path)
     if blend is not None and blend.model is not None:
         return TrainedOn(blend.model)

@@ -135,6 +135,12 @@ class Adapter(Part):
         return self.starts_from_base and self.init != "loftq"
 
     @property
+    def makes_up_for_rounding(self) -> bool:
+        """Whether it begins at what rounding the base to 4 bits took (LoftQ), so that it belongs
+        to the rounded weights."""
+        return self.method == "lora" and self.init == "loftq"
+
+    @property
     def changes_base(self) -> bool:
         """Whether the weights of the base in memory are no longer its own once training begins."""
         has_biases = self.method in ("lora", "adalora", "vera", "oft")

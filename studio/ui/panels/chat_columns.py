@@ -194,8 +194,7 @@ def model_of(offers: Sequence[Offer], chosen: Sequence[Offer | None], wish: Wish
     plain = next((model for model in known if model.source == source), Model(source=source))
     model = _held_as(plain, wish.loading)
     for one in adapters:
-        if one.adapter.method == "lora" and one.adapter.init == "loftq" \
-                and model.quantization != "4bit":
+        if one.adapter.makes_up_for_rounding and model.quantization != "4bit":
             raise ModelError(
                 f"{one.name} began at what rounding the base to 4 bits took (LoftQ), so it belongs "
                 "to the 4-bit base, and this one is not.", "Load the base as 4-bit.")
