@@ -61,11 +61,9 @@ class SharedBase:
 
 def shared_base(origin: Origin, settings: Settings) -> SharedBase:
     """The base of `origin`. A base that is not on this PC any more is named all the same."""
-    starter = starter_base(origin, settings)
-    if starter is not None:
-        return starter
-    found = find_on_this_pc(origin.model, settings)
-    folder = found.path if found is not None else None
+    folder = _on_this_pc(origin, settings)
+    if _is_starter(origin, folder):
+        return _starter(folder)
     given = typed_path(origin.model.source)
     if not (given.is_absolute() or given.is_dir()) and is_hub_id(origin.model.source):
         source = origin.model.source
@@ -90,11 +88,18 @@ def license_files(model: Model, settings: Settings) -> list[Path]:
 
 def starter_base(origin: Origin, settings: Settings) -> SharedBase | None:
     """The same where it is the starter model, None for any other; asks nobody on the network."""
+    folder = _on_this_pc(origin, settings)
+    return _starter(folder) if _is_starter(origin, folder) else None
+
+
+def _on_this_pc(origin: Origin, settings: Settings) -> Path | None:
     found = find_on_this_pc(origin.model, settings)
-    folder = found.path if found is not None else None
-    is_starter = origin.model.source == STARTER or (
+    return found.path if found is not None else None
+
+
+def _is_starter(origin: Origin, folder: Path | None) -> bool:
+    return origin.model.source == STARTER or (
         folder is not None and (folder / ORIGIN_FILE).is_file())
-    return _starter(folder) if is_starter else None
 
 
 def _starter(folder: Path | None) -> SharedBase:
