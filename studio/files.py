@@ -43,6 +43,19 @@ def typed_path(typed: str | Path) -> Path:
         return Path(typed)
 
 
+Stamp = tuple[int, int]
+"""When a file last changed, in nanoseconds, and its bytes."""
+
+
+def stamp_of(file: Path) -> Stamp | None:
+    """Another one where what the file holds is another; None where there is none."""
+    try:
+        state = file.stat()
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_size
+
+
 def write_text_safely(path: Path, text: str) -> None:
     """Replace `path` with UTF-8 `text`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.adapters.kinds import kind_of_peft
 from studio.errors import ModelError
-from studio.files import file_written_whole
+from studio.files import Stamp, file_written_whole, stamp_of
 from studio.models.folder import judges_texts, read_config
 
 if TYPE_CHECKING:
@@ -148,20 +148,12 @@ def is_judge(path: Path) -> bool:
 
 def known_adapter_folder(path: Path) -> AdapterFolder:
     """As `read_adapter_folder`, read once until its files change: for who asks again and again."""
-    return _known(path, _changed(path / CONFIG_FILE), _changed(path / WEIGHTS_FILE))
+    return _known(path, stamp_of(path / CONFIG_FILE), stamp_of(path / WEIGHTS_FILE))
 
 
 @functools.lru_cache(maxsize=64)
-def _known(path: Path, config_changed: int, weights_changed: int) -> AdapterFolder:
+def _known(path: Path, config: Stamp | None, weights: Stamp | None) -> AdapterFolder:
     return read_adapter_folder(path)
-
-
-def _changed(file: Path) -> int:
-    """When it did, in nanoseconds; 0 where there is none, which is read again to say why."""
-    try:
-        return file.stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def read_adapter_folder(path: Path) -> AdapterFolder:

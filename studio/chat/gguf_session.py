@@ -23,8 +23,8 @@ from studio.chat.scoring import AnswerScore
 from studio.chat.session import Column
 from studio.chat.streaming import ThreadStream
 from studio.chat.turn import Turn
-from studio.chat.weights import stamp_of
 from studio.errors import ModelError
+from studio.files import stamp_of
 from studio.models.gguf_file import find_gguf
 from studio.models.llama_server import LlamaServer
 from studio.progress import Progress, ShouldStop, Step, never, silent

@@ -24,6 +24,7 @@ from studio.chat.mixed_batch import speed_up_mixed_batches
 from studio.chat.strength import Scales, require_scalable
 from studio.device import Device, release_memory
 from studio.errors import ModelError
+from studio.files import Stamp, stamp_of
 from studio.models.libraries import made_in_turn
 from studio.models.own_draws import own_draws
 
@@ -40,9 +41,6 @@ class AdapterUse:
 
     path: Path
     strength: float = 1.0
-
-
-Stamp = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -257,15 +255,6 @@ class Weights:
             self._base = _bare(self._peft)
             self._peft = None
         release_memory(self._device)
-
-
-def stamp_of(file: Path) -> Stamp | None:
-    """Another one where what the file holds is another; None where there is none."""
-    try:
-        state = file.stat()
-    except OSError:
-        return None
-    return state.st_mtime_ns, state.st_size
 
 
 def _share(model: Any, owner: str, inner: str) -> None:
